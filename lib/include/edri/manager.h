@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+// edri/manager.h - a manager: demands event types, hands events to workers.
+
+#ifndef EDRI_MANAGER_H
+#define EDRI_MANAGER_H
+
+#include <stdint.h>
+
+#include "edri/err.h"
+#include "edri/task.h"
+#include "edri/type.h"
+
+typedef struct edri_manager edri_manager_t;
+
+// edri_workers_t says who runs a handler; write EDRI_METHOD or EDRI_THREADS(n).
+typedef struct edri_workers {
+    uint16_t kind;
+    uint16_t count;
+} edri_workers_t;
+
+// In the manager's own thread, one event at a time, in order.
+#define EDRI_METHOD ((edri_workers_t){0, 1})
+
+// In a pool of n threads, 1 to 256: up to n events of this handler at once.
+#define EDRI_THREADS(n) ((edri_workers_t){1, (n)})
+
+// edri_fn_t is any function; generated code casts it back to what it is.
+typedef void (*edri_fn_t)(void);
+
+// edri_handle_fn calls a typed handler: unpacked event in, reply out (NULL for
+// notifications).  Written by protoc-gen-edri.
+typedef edri_err_t edri_handle_fn(edri_fn_t handler, edri_task_t *task,
+    const ProtobufCMessage *event, ProtobufCMessage *reply);
+
+// edri_observe_fn calls a typed observer: 'reply' is NULL when the request
+// ended with an error; the task then tells code and text.
+typedef void edri_observe_fn(
+    edri_fn_t observer, edri_task_t *task, const ProtobufCMessage *reply);
+
+// edri_manager_handle makes the manager demand 'type' and hand its events to
+// 'handler' through 'call'.  A generated x_handle() is the typed form.
+// One handler per type and manager.  Before edri_node_start only.
+// Returns EDRI_OK; EDRI_INVAL for an unusable type or workers, EDRI_EXISTS for
+// a second handler, EDRI_STATE after start.  Errors are also kept as the
+// node's, so a main() need not check.  'type' is borrowed for the node's life.
+edri_err_t edri_manager_handle(edri_manager_t *self, const edri_type_t *type,
+    edri_handle_fn *call, edri_fn_t handler, edri_workers_t workers);
+
+// edri_manager_observe makes the manager get a copy of the replies to requests
+// of 'type', whoever asked.  Copies never push back: when the manager is full
+// they are dropped and counted.  Returns as edri_manager_handle.
+edri_err_t edri_manager_observe(edri_manager_t *self, const edri_type_t *type,
+    edri_observe_fn *call, edri_fn_t observer);
+
+// edri_manager_emits says that handlers of this manager emit 'type', so that
+// the network knows it before the first one.  Optional.
+edri_err_t edri_manager_emits(edri_manager_t *self, const edri_type_t *type);
+
+// edri_manager_lossy makes the manager drop what is too much for it, oldest
+// first, counted, instead of pushing back on those who emit.
+edri_err_t edri_manager_lossy(edri_manager_t *self);
+
+// edri_manager_set_state gives the manager a value that its handlers get from
+// edri_task_state; 'destroy' (or NULL) is called with it when the node is
+// destroyed.  Handlers in threads share it: locking it is theirs.
+edri_err_t edri_manager_set_state(
+    edri_manager_t *self, void *state, void (*destroy)(void *state));
+
+// edri_manager_setting returns managers/NAME/set/KEY of the configuration
+// file, or 'otherwise'.  Borrowed from the node.
+const char *edri_manager_setting(
+    const edri_manager_t *self, const char *key, const char *otherwise);
+
+// edri_manager_name returns its name, borrowed.
+const char *edri_manager_name(const edri_manager_t *self);
+
+#endif

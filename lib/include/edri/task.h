@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+// edri/task.h - a task: one event in the hands of one handler.
+
+#ifndef EDRI_TASK_H
+#define EDRI_TASK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "edri/err.h"
+#include "edri/type.h"
+
+typedef struct edri_task edri_task_t;
+typedef struct edri_port edri_port_t;
+
+// A task belongs to the thread that runs the handler and ends when the handler
+// has returned and the callbacks of its requests have run.
+
+// edri_task_port returns the port through which the handler emits and
+// requests.  Borrowed until the task ends.
+edri_port_t *edri_task_port(const edri_task_t *self);
+
+// edri_task_state returns what edri_manager_set_state set, or NULL.
+void *edri_task_state(const edri_task_t *self);
+
+// edri_task_alloc returns 'size' zeroed bytes that live until the task has
+// ended and its reply is sent: for what the fields of a reply point at.
+// Never fails; aborts when out of memory.
+void *edri_task_alloc(edri_task_t *self, size_t size);
+
+// edri_task_strdup copies a string as edri_task_alloc would.
+char *edri_task_strdup(edri_task_t *self, const char *string);
+
+// edri_task_printf makes a string as edri_task_alloc would.
+char *edri_task_printf(edri_task_t *self, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+// edri_task_fail sets the text that the requester gets with the error, and
+// returns 'err' (EDRI_FAILED when it is EDRI_OK):
+//     return edri_task_fail(task, EDRI_NOT_FOUND, "no symbol %s", symbol);
+edri_err_t edri_task_fail(edri_task_t *self, edri_err_t err, const char *format,
+    ...) __attribute__((format(printf, 3, 4)));
+
+// edri_task_type, _id, _life: the event's type, its id and the life of the
+// node that emitted it; the two numbers together are unique in the system.
+const edri_type_t *edri_task_type(const edri_task_t *self);
+uint64_t edri_task_id(const edri_task_t *self);
+uint64_t edri_task_life(const edri_task_t *self);
+
+// edri_task_remaining_ms returns what is left until the event's deadline,
+// 0 when it has passed, -1 when there is none.
+int64_t edri_task_remaining_ms(const edri_task_t *self);
+
+// edri_task_redelivered returns true when the event may have been begun before
+// at a member that ended.
+bool edri_task_redelivered(const edri_task_t *self);
+
+// edri_task_error, _error_text: in an observer, how the request ended: EDRI_OK
+// with a reply, or an error with its text ("" if none).  Borrowed.
+edri_err_t edri_task_error(const edri_task_t *self);
+const char *edri_task_error_text(const edri_task_t *self);
+
+#endif
