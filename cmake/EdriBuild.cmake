@@ -7,7 +7,7 @@ target_compile_features(edri_flags INTERFACE c_std_11)
 target_compile_definitions(edri_flags INTERFACE _GNU_SOURCE)
 target_compile_options(edri_flags INTERFACE
   -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual
-  -Wwrite-strings -Wformat=2 -Wswitch-enum -Wvla -fvisibility=hidden
+  -Wwrite-strings -Wformat=2 -Wswitch-enum -Wvla
   $<$<BOOL:${EDRI_WERROR}>:-Werror>)
 if(EDRI_SANITIZE)
   target_compile_options(edri_flags INTERFACE

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+// base/clock.h - the only place that asks the system for the time.
+
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include <stdint.h>
+
+// clock_ms, clock_us, clock_ns: monotonic time that counts suspension
+// (CLOCK_BOOTTIME).  Any thread; about 40 ns.
+int64_t clock_ms(void);
+int64_t clock_us(void);
+int64_t clock_ns(void);
+
+// clock_unix_us: wall clock since 1970-01-01 UTC, in microseconds.
+int64_t clock_unix_us(void);
+
+// random_u64 returns random bits from the kernel.  Any thread.
+uint64_t random_u64(void);
+
+// life_new makes the number of one run of a node: start time in us with the
+// low 8 bits random.  Larger is younger.
+uint64_t life_new(void);
+
+#endif
