@@ -32,6 +32,7 @@
 #define WIRE_KEYED       0x800u
 #define WIRE_OBSERVED    0x1000u
 #define WIRE_LAST        0x2000u
+#define WIRE_ASKED       0x4000u
 
 // envelope_t is one envelope, read: routing fields by value, the rest borrowed
 // from the bytes it was read from.

@@ -14,7 +14,8 @@ typedef struct edri_task edri_task_t;
 typedef struct edri_port edri_port_t;
 
 // A task belongs to the thread that runs the handler and ends when the handler
-// has returned and the callbacks of its requests have run.
+// returns.  A pool's thread then waits until the callbacks of the requests that
+// the handler began have run, before it takes its next task.
 
 // edri_task_port returns the port through which the handler emits and
 // requests.  Borrowed until the task ends.

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+// outq.c - what waits at the source for one receiver: chunks of batch.
+
+#include "core/outq.h"
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+
+// First room of a chunk: a lone small event; doubled until a frame is full.
+#define CHUNK_MIN 256
+
+static bool
+knows_type(const chunk_t *chunk, uint64_t type)
+{
+    // The newest first: streams of one type are the rule.
+    for (uint32_t i = chunk->type_count; i > 0; i--) {
+        if (chunk->types[i - 1] == type) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// fits says whether an item may join the chunk.
+static bool
+fits(const chunk_t *chunk, slice_t item, const envelope_t *env, uint64_t life,
+    int64_t base_ms)
+{
+    return chunk->blob == NULL && chunk->life == life &&
+           chunk->size + item.len <= WIRE_BATCH_MAX &&
+           (env->ttl_ms == 0 || chunk->base_ms == base_ms) &&
+           (chunk->type_count < WIRE_TYPES_MAX || knows_type(chunk, env->type));
+}
+
+static chunk_t *
+add_chunk(outq_t *self, size_t capacity, uint64_t life, int64_t base_ms)
+{
+    chunk_t *chunk = mem_new(sizeof *chunk);
+    chunk->life = life;
+    chunk->base_ms = base_ms;
+    chunk->capacity = capacity < CHUNK_MIN ? CHUNK_MIN : capacity;
+    chunk->data = mem_resize(NULL, chunk->capacity);
+    if (self->last != NULL) {
+        self->last->next = chunk;
+    } else {
+        self->first = chunk;
+    }
+    self->last = chunk;
+    return chunk;
+}
+
+void
+outq_append(outq_t *self, slice_t item, const envelope_t *env, uint64_t life,
+    int64_t base_ms, blob_t *blob)
+{
+    chunk_t *chunk = self->last;
+    int64_t base = env->ttl_ms == 0 ? 0 : base_ms;
+    if (chunk == NULL || blob != NULL || !fits(chunk, item, env, life, base)) {
+        chunk = add_chunk(self, item.len, life, base);
+    }
+    if (chunk->capacity - chunk->size < item.len) {
+        while (chunk->capacity - chunk->size < item.len) {
+            chunk->capacity *= 2;
+        }
+        chunk->data = mem_resize(chunk->data, chunk->capacity);
+    }
+    memcpy(chunk->data + chunk->size, item.data, item.len);
+    chunk->size += item.len;
+    chunk->events++;
+    if (!knows_type(chunk, env->type)) {
+        chunk->types[chunk->type_count++] = env->type;
+    }
+    if (blob != NULL) {
+        chunk->blob = blob;
+        chunk->blob_id = env->id;
+        self->bytes += blob_size(blob);
+    }
+    self->bytes += item.len;
+    self->events++;
+}
+
+chunk_t *
+outq_take(outq_t *self)
+{
+    chunk_t *chunk = self->first;
+    if (chunk == NULL) {
+        return NULL;
+    }
+    self->first = chunk->next;
+    if (self->first == NULL) {
+        self->last = NULL;
+    }
+    chunk->next = NULL;
+    self->bytes -= chunk_weight(chunk);
+    self->events -= chunk->events;
+    return chunk;
+}
+
+void
+outq_clear(outq_t *self)
+{
+    chunk_t *chunk = NULL;
+    while ((chunk = outq_take(self)) != NULL) {
+        chunk_destroy(&chunk);
+    }
+}
+
+size_t
+chunk_weight(const chunk_t *self)
+{
+    return self->size + (self->blob != NULL ? blob_size(self->blob) : 0);
+}
+
+void
+chunk_destroy(chunk_t **self_p)
+{
+    chunk_t *self = *self_p;
+    *self_p = NULL;
+    if (self != NULL) {
+        free(self->data);
+        blob_drop(&self->blob);
+        free(self);
+    }
+}

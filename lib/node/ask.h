@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// node/ask.h - requests of a port that wait for their replies.
+
+#ifndef NODE_ASK_H
+#define NODE_ASK_H
+
+#include "node/port.h"
+
+// ask_t is one request on its way.
+struct ask {
+    struct ask *before; // in the port's list by deadline
+    struct ask *after;
+    uint64_t id;
+    int64_t deadline_ms;
+    const edri_type_t *type;
+    edri_answer_fn *fn; // NULL: edri_request waits
+    edri_fn_t user;
+    void *arg;
+    bool all;  // to every responder
+    bool heap; // freed when done; else the waiter's
+    bool done;
+    uint32_t expected; // answers; 0: not known yet (all)
+    uint32_t got;
+    uint32_t replied;        // of these, without an error
+    edri_err_t err;          // result: first error
+    ProtobufCMessage *reply; // result for edri_request
+};
+
+// ask_begin puts the request into the port's books.
+void ask_begin(edri_port_t *port, ask_t *ask);
+
+// ask_drop takes it out without an answer: it was never sent.
+void ask_drop(edri_port_t *port, ask_t *ask);
+
+// ask_wait waits until it is done.  Returns its result.
+edri_err_t ask_wait(edri_port_t *port, ask_t *ask);
+
+// ask_end_all ends every request with that error.
+void ask_end_all(edri_port_t *port, edri_err_t err);
+
+#endif

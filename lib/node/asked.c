@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: MIT
+// asked.c - requests on their way: who was asked, who answers to whom.
+//
+// DESIGN
+// Every request of this node's ports that found a responder stands here until
+// the last answer has come, its time is over, or whom it went to has ended.
+// So a reply is accepted only from a life that was asked, once for each
+// manager there, and an ended responder is an error at once.  The deadline
+// itself is the asking port's: here it only bounds the memory.
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "node/router.h"
+
+// Entries stay a little longer than their deadline: late replies are counted.
+#define LINGER_MS 1000
+
+typedef struct responder {
+    uint64_t life;
+    uint32_t target;
+    bool done;
+    dest_t *dest;                 // NULL: here
+    size_t weight;                // bytes that count as unsettled there
+} responder_t;
+
+struct asked {
+    struct asked *before;         // by deadline
+    struct asked *after;
+    uint64_t id;
+    int64_t until_ms;
+    route_t *route;
+    uint16_t port;                // who asked
+    bool all;
+    uint32_t flags;
+    size_t open;                  // responders that have not answered
+    size_t count;
+    size_t capacity;
+    responder_t *responders;      // 'one', or memory of its own
+    responder_t one;
+};
+
+// ----- the books
+
+asked_t *
+asked_add(router_t *router, const envelope_t *env, const run_t *run,
+    route_t *route, slot_t *from, bool all, size_t members)
+{
+    asked_t *self = router->free_asked;
+    if (self != NULL) {
+        router->free_asked = self->after;
+    } else {
+        self = mem_resize(NULL, sizeof *self);
+    }
+    int64_t base_ms = run->base_ms > 0 ? run->base_ms : router->now_ms;
+    *self = (asked_t){.id = env->id,
+        .until_ms = base_ms + env->ttl_ms + LINGER_MS,
+        .route = route,
+        .port = from->number,
+        .all = all,
+        .flags = env->flags,
+        .capacity = members};
+    self->responders =
+        members == 1 ? &self->one : mem_new(members * sizeof(responder_t));
+    (void)map_put(router->asked, self->id, self);
+    asked_t *before = router->last_asked;
+    while (before != NULL && before->until_ms > self->until_ms) {
+        before = before->before;
+    }
+    self->before = before;
+    self->after = before != NULL ? before->after : router->first_asked;
+    *(before != NULL ? &before->after : &router->first_asked) = self;
+    *(self->after != NULL ? &self->after->before : &router->last_asked) = self;
+    return self;
+}
+
+void
+asked_member(asked_t *self, uint64_t life, uint32_t target, dest_t *dest,
+    size_t weight)
+{
+    edri_assert(self->count < self->capacity);
+    self->responders[self->count++] = (responder_t){
+        .life = life, .target = target, .dest = dest, .weight = weight};
+    self->open++;
+    if (dest != NULL) {
+        dest->asked_bytes += weight;
+    }
+}
+
+static void
+settle(asked_t *self, responder_t *responder)
+{
+    responder->done = true;
+    self->open--;
+    if (responder->dest != NULL) {
+        responder->dest->asked_bytes -= responder->weight;
+    }
+}
+
+static void
+forget(router_t *router, asked_t *self)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        if (!self->responders[i].done) {
+            settle(self, &self->responders[i]);
+        }
+    }
+    (void)map_take(router->asked, self->id);
+    *(self->before != NULL ? &self->before->after : &router->first_asked) =
+        self->after;
+    *(self->after != NULL ? &self->after->before : &router->last_asked) =
+        self->before;
+    if (self->responders != &self->one) {
+        free(self->responders);
+    }
+    self->after = router->free_asked;
+    router->free_asked = self;
+}
+
+// ----- words of the router itself
+
+// tell gives a port an envelope that the router made.
+static void
+tell(router_t *router, slot_t *to, envelope_t *env)
+{
+    size_t size = envelope_size(env, 0);
+    uint8_t small[512];
+    uint8_t *room = size <= sizeof small ? small : mem_resize(NULL, size);
+    (void)envelope_write(env, 0, room, size);
+    slots_flush(router);
+    slot_give(to, (slice_t){room, size}, env, 0, 0, NULL);
+    slots_flush(router);
+    if (room != small) {
+        free(room);
+    }
+}
+
+static void
+tell_error(router_t *router, slot_t *to, uint64_t type, uint64_t request,
+    edri_err_t err, const char *text)
+{
+    envelope_t env = {.type = type,
+        .flags = envelope_flags(EDRI_REPLY, EDRI_ONE, 3) | WIRE_LAST,
+        .request = request,
+        .error = (uint32_t)err,
+        .text = {(const uint8_t *)text, strlen(text)}};
+    tell(router, to, &env);
+}
+
+void
+asked_announce(router_t *router, const asked_t *self)
+{
+    slot_t *port = map_get(router->slots, self->port);
+    if (port != NULL) {
+        envelope_t env = {.type = self->route->type,
+            .flags = envelope_flags(EDRI_REPLY, EDRI_ONE, 3) | WIRE_ASKED,
+            .request = self->id,
+            .position = self->capacity};
+        tell(router, port, &env);
+    }
+}
+
+void
+asked_refuse(router_t *router, slot_t *from, const envelope_t *env,
+    edri_err_t err, const char *text)
+{
+    if (envelope_deliver(env->flags) == EDRI_ALL) {
+        envelope_t announce = {.type = env->type,
+            .flags = envelope_flags(EDRI_REPLY, EDRI_ONE, 3) | WIRE_ASKED,
+            .request = env->id,
+            .position = 1};
+        tell(router, from, &announce);
+    }
+    tell_error(router, from, env->type, env->id, err, text);
+}
+
+// ----- replies
+
+// copy_to_observers gives the route's observers a copy marked OBSERVED.
+static void
+copy_to_observers(router_t *router, const route_t *route, slice_t content,
+    uint64_t life, blob_t *blob)
+{
+    envelope_t env;
+    if (envelope_read(content, &env) != EDRI_OK) {
+        return;
+    }
+    env.flags |= WIRE_OBSERVED;
+    env.to = 0;
+    size_t body = env.body.len;
+    size_t size = envelope_size(&env, body);
+    uint8_t *room = mem_resize(NULL, size);
+    uint8_t *place = envelope_write(&env, body, room, size);
+    if (body > 0) {
+        memcpy(place, env.body.data, body);
+    }
+    slots_flush(router);
+    for (size_t i = 0; i < route->observer_count; i++) {
+        const member_t *member = &route->observers[i];
+        if (member->slot != NULL) {
+            slot_give(member->slot, (slice_t){room, size}, &env, life, 0,
+                blob_share(blob));
+        } else if (!member->dest->full) {
+            dest_send(member->dest, (slice_t){room, size}, &env, 0,
+                blob_share(blob));
+        } else {
+            counter_add(&router->node->counters, COUNTER_LOSSY, 1);
+        }
+    }
+    slots_flush(router);
+    free(room);
+}
+
+static responder_t *
+find_responder(asked_t *self, uint64_t life)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        if (!self->responders[i].done && self->responders[i].life == life) {
+            return &self->responders[i];
+        }
+    }
+    return NULL;
+}
+
+void
+asked_reply(router_t *router, slice_t item, slice_t content,
+    const envelope_t *env, uint64_t life, blob_t **blob_p)
+{
+    asked_t *self = map_get(router->asked, env->request);
+    uint64_t from = life != 0 ? life : router->node->life;
+    responder_t *responder =
+        self != NULL ? find_responder(self, from) : NULL;
+    if (responder == NULL || self->route->type != env->type) {
+        counter_add(&router->node->counters, COUNTER_LATE, 1);
+        return;
+    }
+    settle(self, responder);
+    blob_t *blob = blob_p != NULL ? *blob_p : NULL;
+    if (self->route->observer_count > 0) {
+        copy_to_observers(router, self->route, content, from, blob);
+    }
+    slot_t *port = map_get(router->slots, self->port);
+    if (port != NULL) {
+        counter_add(&router->node->counters, COUNTER_ANSWERED, 1);
+        slot_give(port, item, env, from, 0, blob_share(blob));
+    }
+    if (self->open == 0) {
+        forget(router, self);
+    }
+}
+
+// ----- ends
+
+// end_responders ends those that 'life' and 'target' (0: any) had to answer.
+static void
+end_responders(router_t *router, uint64_t life, uint32_t target)
+{
+    for (asked_t *self = router->first_asked; self != NULL;) {
+        asked_t *after = self->after;
+        slot_t *port = map_get(router->slots, self->port);
+        for (size_t i = 0; i < self->count; i++) {
+            responder_t *responder = &self->responders[i];
+            if (responder->done || responder->life != life ||
+                (target != 0 && responder->target != target)) {
+                continue;
+            }
+            settle(self, responder);
+            counter_add(&router->node->counters, COUNTER_DIED, 1);
+            if (port != NULL) {
+                tell_error(router, port, self->route->type, self->id,
+                    EDRI_RESPONDER_DIED, "");
+            }
+        }
+        if (self->open == 0) {
+            forget(router, self);
+        }
+        self = after;
+    }
+}
+
+void
+asked_life_gone(router_t *router, uint64_t life)
+{
+    end_responders(router, life, 0);
+}
+
+void
+asked_slot_gone(router_t *router, uint16_t target)
+{
+    end_responders(router, router->node->life, target);
+}
+
+void
+asked_expire(router_t *router)
+{
+    while (router->first_asked != NULL &&
+           router->first_asked->until_ms <= router->now_ms) {
+        forget(router, router->first_asked);
+    }
+}
+
+void
+asked_destroy(router_t *router)
+{
+    while (router->first_asked != NULL) {
+        forget(router, router->first_asked);
+    }
+    while (router->free_asked != NULL) {
+        asked_t *next = router->free_asked->after;
+        free(router->free_asked);
+        router->free_asked = next;
+    }
+    map_destroy(&router->asked);
+}

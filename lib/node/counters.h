@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+// node/counters.h - what a node counts: one table.
+//
+// Hot paths count, they do not log.  Each counter is written by the threads
+// that the text names and read by anybody.
+
+#ifndef NODE_COUNTERS_H
+#define NODE_COUNTERS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+// X(id, name, help)
+#define COUNTER_MAP(X)                                                        \
+    X(ROUTED, "events.routed", "events and requests taken from ports")        \
+    X(DELIVERED, "events.delivered", "put into the queue of a manager here")  \
+    X(SENT, "events.sent", "sent to other nodes")                             \
+    X(RECEIVED, "events.received", "came from other nodes")                   \
+    X(HANDLED, "events.handled", "handlers that returned EDRI_OK")            \
+    X(HANDLER_FAILED, "events.failed", "handlers that returned an error")     \
+    X(UNCLAIMED, "events.unclaimed", "notifications that nobody demanded")    \
+    X(EXPIRED, "events.expired", "not delivered before their time to live")   \
+    X(LOSSY, "events.dropped_lossy", "dropped by receivers that may lose")    \
+    X(LOST, "events.lost", "lost with a link or with the node they went to")  \
+    X(REFUSED, "events.refused", "dropped by a switch, which said why")       \
+    X(UNDECODABLE, "events.undecodable", "bodies that could not be unpacked") \
+    X(MALFORMED, "frames.malformed", "bytes from peers that break the wire")  \
+    X(DENIED, "events.denied", "not in their head's list, or not demanded")   \
+    X(ASKED, "requests.asked", "requests that found a responder")             \
+    X(ANSWERED, "requests.answered", "replies given to their askers")         \
+    X(NOBODY, "requests.no_responder", "requests that nobody handles")        \
+    X(DIED, "requests.responder_died", "requests whose responder ended")      \
+    X(LATE, "replies.late", "replies that nobody waited for any more")        \
+    X(FRAMES_OUT, "frames.sent", "frames sent to switches")                   \
+    X(FRAMES_IN, "frames.received", "frames received from switches")          \
+    X(LINKS_UP, "links.up", "sessions with switches opened")                  \
+    X(LINKS_LOST, "links.lost", "sessions with switches lost")
+
+typedef enum counter {
+#define X(id, name, help) COUNTER_##id,
+    COUNTER_MAP(X)
+#undef X
+    COUNTER_COUNT
+} counter_t;
+
+typedef struct counters {
+    _Atomic(uint64_t) value[COUNTER_COUNT];
+} counters_t;
+
+static inline void
+counter_add(counters_t *self, counter_t which, uint64_t more)
+{
+    atomic_fetch_add_explicit(&self->value[which], more, memory_order_relaxed);
+}
+
+static inline uint64_t
+counter_get(const counters_t *self, counter_t which)
+{
+    return atomic_load_explicit(&self->value[which], memory_order_relaxed);
+}
+
+// counter_name and counter_help describe one; static texts.
+const char *counter_name(counter_t which);
+const char *counter_help(counter_t which);
+
+#endif

@@ -1,0 +1,582 @@
+// SPDX-License-Identifier: MIT
+// link_words.c - the control words between a node and a switch.
+
+#include "node/link_words.h"
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "edri/log.h"
+#include "node/manager.h"
+#include "node/remote.h"
+
+// ----- the handshake
+
+// offer tells the switch every type that the node's managers handle or emit,
+// and those that its ports have used so far.
+typedef struct offer {
+    Edri__Link__TypeInfo *infos;
+    size_t count;
+} offer_t;
+
+static void
+add_info(uint64_t key, void *value, void *arg)
+{
+    offer_t *offer = arg;
+    const typeref_t *ref = value;
+    const edri_type_t *type = ref->type;
+    offer->infos = mem_resize(
+        offer->infos, (offer->count + 1) * sizeof *offer->infos);
+    Edri__Link__TypeInfo *info = &offer->infos[offer->count++];
+    edri__link__type_info__init(info);
+    info->name = str_dup(type->name);
+    info->type = key;
+    info->file.len = sizeof type->file->sha256;
+    info->file.data = mem_resize(NULL, info->file.len);
+    memcpy(info->file.data, type->file->sha256, info->file.len);
+    info->handles = atomic_load(&ref->handled);
+    info->emits = !info->handles;
+}
+
+static void
+say_offer(link_t *self)
+{
+    offer_t all = {0};
+    shared_map_each(self->router->node->types, add_info, &all);
+    Edri__Link__Offer offer = EDRI__LINK__OFFER__INIT;
+    offer.n_types = all.count;
+    offer.types = mem_new((all.count + 1) * sizeof *offer.types);
+    for (size_t i = 0; i < all.count; i++) {
+        offer.types[i] = &all.infos[i];
+    }
+    control_t word = EDRI__LINK__CONTROL__INIT;
+    word.word_case = EDRI__LINK__CONTROL__WORD_OFFER;
+    word.offer = &offer;
+    link_say(self, &word);
+    for (size_t i = 0; i < all.count; i++) {
+        free(all.infos[i].name);
+        free(all.infos[i].file.data);
+    }
+    free(all.infos);
+    free(offer.types);
+    self->shake = SHAKE_OFFERED;
+}
+
+typedef struct file_search {
+    const ProtobufCBinaryData *sha256;
+    const edri_file_t *file;
+} file_search_t;
+
+static void
+match_file(uint64_t key, void *value, void *arg)
+{
+    (void)key;
+    file_search_t *search = arg;
+    const edri_file_t *file = ((const typeref_t *)value)->type->file;
+    if (search->sha256->len == sizeof file->sha256 &&
+        memcmp(search->sha256->data, file->sha256, sizeof file->sha256) ==
+            0) {
+        search->file = file;
+    }
+}
+
+static void
+say_describe(link_t *self, const ProtobufCBinaryData *sha256)
+{
+    file_search_t search = {.sha256 = sha256};
+    shared_map_each(self->router->node->types, match_file, &search);
+    if (search.file == NULL) {
+        return;
+    }
+    Edri__Link__Describe describe = EDRI__LINK__DESCRIBE__INIT;
+    describe.file = *sha256;
+    uint8_t *copy = mem_resize(NULL, search.file->size);
+    memcpy(copy, search.file->data, search.file->size);
+    describe.descriptors = (ProtobufCBinaryData){search.file->size, copy};
+    control_t word = EDRI__LINK__CONTROL__INIT;
+    word.word_case = EDRI__LINK__CONTROL__WORD_DESCRIBE;
+    word.describe = &describe;
+    link_say(self, &word);
+    free(copy);
+}
+
+// demand_all says what every manager wants, or (add false) no longer wants.
+static void
+demand_all(link_t *self, bool add)
+{
+    router_t *router = self->router;
+    Edri__Link__Demand demand = EDRI__LINK__DEMAND__INIT;
+    Edri__Link__Wanted **list = NULL;
+    size_t count = 0;
+    size_t cursor = 0;
+    void *value = NULL;
+    while (map_next(router->slots, &cursor, NULL, &value)) {
+        slot_t *slot = value;
+        for (size_t i = 0; i < slot->handles.count + slot->observes.count;
+             i++) {
+            bool observer = i >= slot->handles.count;
+            route_t *route =
+                observer ? slot->observes.items[i - slot->handles.count]
+                         : slot->handles.items[i];
+            if (route->ref != NULL && !route->ref->type->shareable) {
+                continue;
+            }
+            Edri__Link__Wanted *wanted = mem_new(sizeof *wanted);
+            edri__link__wanted__init(wanted);
+            wanted->type = route->type;
+            wanted->manager = slot->manager;
+            wanted->target = slot->number;
+            wanted->role = observer ? EDRI__LINK__ROLE__OBSERVER
+                                    : EDRI__LINK__ROLE__HANDLER;
+            wanted->lossy = slot->lossy || observer;
+            list = mem_resize(list, (count + 1) * sizeof *list);
+            list[count++] = wanted;
+        }
+    }
+    demand.generation = ++self->generation;
+    *(add ? &demand.add : &demand.remove) = list;
+    *(add ? &demand.n_add : &demand.n_remove) = count;
+    control_t word = EDRI__LINK__CONTROL__INIT;
+    word.word_case = EDRI__LINK__CONTROL__WORD_DEMAND;
+    word.demand = &demand;
+    link_say(self, &word);
+    for (size_t i = 0; i < count; i++) {
+        free(list[i]);
+    }
+    free(list);
+}
+
+void
+links_drain(router_t *router)
+{
+    for (unsigned i = 0; i < router->link_count; i++) {
+        if (router->links[i].shake == SHAKE_IN_FORCE) {
+            demand_all(&router->links[i], false);
+        }
+    }
+}
+
+// tell_ready says once that the node's demands are in force.
+static void
+tell_ready(router_t *router)
+{
+    for (unsigned i = 0; i < router->link_count; i++) {
+        const link_t *link = &router->links[i];
+        // A switch that is not there is not waited for when another is.
+        if (link->session.state == SESSION_UP &&
+            link->shake != SHAKE_IN_FORCE) {
+            return;
+        }
+    }
+    if (!router->told_ready) {
+        router->told_ready = true;
+        router_tell(router, "READY", EDRI_OK, "%s", "");
+    }
+}
+
+static void
+on_in_force(link_t *self, const Edri__Link__InForce *word)
+{
+    router_t *router = self->router;
+    for (size_t i = 0; i < word->n_late; i++) {
+        edri_log_warn("DEMAND-LATE", "switch=%s node=%s", self->endpoint,
+            word->late[i]);
+    }
+    for (size_t i = 0; i < word->n_refused; i++) {
+        const Edri__Link__Refusal *refusal = word->refused[i];
+        edri_log_error("TYPE-REFUSED", "switch=%s text=\"%s\"",
+            self->endpoint, refusal->text);
+        if (!router->told_ready) {
+            router->told_ready = true;
+            router_tell(router, "ERROR", (edri_err_t)refusal->error,
+                "switch %s: %s", self->endpoint, refusal->text);
+        }
+    }
+    if (router->draining) {
+        router->drain_ms = router->now_ms; // nobody sends us new work now
+        return;
+    }
+    if (word->generation != self->generation || self->shake != SHAKE_DEMANDED) {
+        return;
+    }
+    self->shake = SHAKE_IN_FORCE;
+    tell_ready(router);
+}
+
+static void
+on_need(link_t *self, const Edri__Link__Need *word)
+{
+    for (size_t i = 0; i < word->n_files; i++) {
+        say_describe(self, &word->files[i]);
+    }
+    if (word->n_files == 0 && self->shake == SHAKE_OFFERED) {
+        self->shake = SHAKE_DEMANDED;
+        demand_all(self, true);
+    }
+}
+
+// resolve_all asks again for every type in use: the session is new.
+static void
+resolve_all(link_t *self)
+{
+    Edri__Link__Resolve resolve = EDRI__LINK__RESOLVE__INIT;
+    size_t cursor = 0;
+    void *value = NULL;
+    size_t capacity = map_size(self->router->routes);
+    resolve.types = mem_new((capacity + 1) * sizeof(uint64_t));
+    while (map_next(self->router->routes, &cursor, NULL, &value)) {
+        if (((route_t *)value)->asked) {
+            resolve.types[resolve.n_types++] = ((route_t *)value)->type;
+        }
+    }
+    if (resolve.n_types > 0) {
+        control_t word = EDRI__LINK__CONTROL__INIT;
+        word.word_case = EDRI__LINK__CONTROL__WORD_RESOLVE;
+        word.resolve = &resolve;
+        link_say(self, &word);
+    }
+    free(resolve.types);
+}
+
+static void
+on_welcome(link_t *self, const Edri__Link__Welcome *word)
+{
+    router_t *router = self->router;
+    if (!session_welcome(&self->session, router->now_ms)) {
+        return;
+    }
+    counter_add(&router->node->counters, COUNTER_LINKS_UP, 1);
+    edri_log_info("LINK-UP", "switch=%s name=%s life=%016llx", self->endpoint,
+        word->name, (unsigned long long)word->life);
+    self->switch_life = word->life;
+    self->settled = word->settled;
+    say_offer(self);
+    resolve_all(self);
+    frames_path(self);
+}
+
+// ----- tables
+
+static dest_t *
+dest_of(link_t *self, const Edri__Link__Member *member)
+{
+    remote_t *remote =
+        remote_find(self->router, member->life, member->node);
+    remote->links |= (uint8_t)(1u << self->index);
+    return remote_dest(remote, member->target, member->manager);
+}
+
+static void
+add_members(
+    link_t *self, route_t *route, Edri__Link__Member **list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (list[i]->life != self->router->node->life) {
+            route_add(self->router, route,
+                list[i]->role == EDRI__LINK__ROLE__OBSERVER, NULL,
+                dest_of(self, list[i]), self->index);
+        }
+    }
+}
+
+static void
+remove_members(
+    link_t *self, route_t *route, Edri__Link__Member **list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (map_get(self->router->remotes, list[i]->life) != NULL) {
+            route_remove(self->router, route,
+                list[i]->role == EDRI__LINK__ROLE__OBSERVER, NULL,
+                dest_of(self, list[i]), self->index);
+        }
+    }
+}
+
+static void
+say_seen(link_t *self, uint64_t type, uint64_t version)
+{
+    Edri__Link__TableSeen seen = EDRI__LINK__TABLE_SEEN__INIT;
+    seen.type = type;
+    seen.version = version;
+    control_t word = EDRI__LINK__CONTROL__INIT;
+    word.word_case = EDRI__LINK__CONTROL__WORD_TABLE_SEEN;
+    word.table_seen = &seen;
+    link_say(self, &word);
+}
+
+static bool
+in_table(const Edri__Link__Table *table, const member_t *member, bool observer)
+{
+    for (size_t i = 0; i < table->n_members; i++) {
+        const Edri__Link__Member *row = table->members[i];
+        if (row->life == member->dest->remote->life &&
+            row->target == member->dest->target &&
+            (row->role == EDRI__LINK__ROLE__OBSERVER) == observer) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// drop_absent takes out what this link had and the new table has not.
+static void
+drop_absent(link_t *self, route_t *route, const Edri__Link__Table *table)
+{
+    for (int observer = 0; observer < 2; observer++) {
+        size_t count =
+            observer ? route->observer_count : route->handler_count;
+        for (size_t i = count; i > 0; i--) {
+            const member_t *list =
+                observer ? route->observers : route->handlers;
+            member_t member = list[i - 1];
+            if (member.dest != NULL &&
+                (member.links & 1u << self->index) != 0 &&
+                !in_table(table, &member, observer)) {
+                route_remove(self->router, route, observer, NULL,
+                    member.dest, self->index);
+            }
+        }
+    }
+}
+
+static void
+on_table(link_t *self, const Edri__Link__Table *table)
+{
+    route_t *route = route_find(self->router, table->type);
+    drop_absent(self, route, table);
+    add_members(self, route, table->members, table->n_members);
+    route->version[self->index] = table->version;
+    say_seen(self, table->type, table->version);
+    route_answered(self->router, route, self->index, table->settled);
+}
+
+static void
+on_change(link_t *self, const Edri__Link__Change *change)
+{
+    route_t *route = map_get(self->router->routes, change->type);
+    if (route == NULL || !route->asked) {
+        return;
+    }
+    if (change->version != route->version[self->index] + 1) {
+        link_ask_table(self, change->type); // one was missed
+        return;
+    }
+    remove_members(self, route, change->removed, change->n_removed);
+    add_members(self, route, change->added, change->n_added);
+    route->version[self->index] = change->version;
+    say_seen(self, change->type, change->version);
+    route_answered(self->router, route, self->index, change->settled);
+}
+
+void
+link_ask_table(link_t *self, uint64_t type)
+{
+    Edri__Link__Resolve resolve = EDRI__LINK__RESOLVE__INIT;
+    resolve.types = &type;
+    resolve.n_types = 1;
+    control_t word = EDRI__LINK__CONTROL__INIT;
+    word.word_case = EDRI__LINK__CONTROL__WORD_RESOLVE;
+    word.resolve = &resolve;
+    link_say(self, &word);
+}
+
+void
+link_resolve(router_t *router, uint64_t type)
+{
+    for (unsigned i = 0; i < router->link_count; i++) {
+        if (router->links[i].session.state == SESSION_UP) {
+            say_offer_type(&router->links[i], type);
+            link_ask_table(&router->links[i], type);
+        }
+    }
+}
+
+// settle notes that the switch now knows all there is: "nobody" counts.
+static void
+settle(link_t *self)
+{
+    if (self->settled) {
+        return;
+    }
+    self->settled = true;
+    size_t cursor = 0;
+    void *value = NULL;
+    while (map_next(self->router->routes, &cursor, NULL, &value)) {
+        route_t *route = value;
+        if ((route->answered & 1u << self->index) != 0) {
+            route->settled |= (uint8_t)(1u << self->index);
+            route_reconsider(self->router, route);
+        }
+    }
+}
+
+// ----- ends and errors
+
+static void
+on_refused(link_t *self, const Edri__Link__Refused *word)
+{
+    router_t *router = self->router;
+    edri_log_error("LINK-REFUSED", "switch=%s error=%s text=\"%s\"",
+        self->endpoint, edri_err_name((edri_err_t)word->error), word->text);
+    if (!router->told_ready) {
+        router->told_ready = true;
+        router_tell(router, "ERROR", (edri_err_t)word->error, "switch %s: %s",
+            self->endpoint, word->text);
+    }
+    link_end(self, "refused");
+}
+
+static void
+on_replaced(link_t *self)
+{
+    edri_log_error("NODE-REPLACED", "switch=%s node=%s", self->endpoint,
+        self->router->node->name);
+    self->replaced = true; // whoever has the name now keeps it
+    link_end(self, "replaced");
+    router_tell(self->router, "REPLACED", EDRI_REPLACED,
+        "switch %s: another node took the name %s", self->endpoint,
+        self->router->node->name);
+}
+
+static void
+on_dropped(link_t *self, const Edri__Link__Dropped *word)
+{
+    uint64_t events = word->events > 0 ? word->events : 1;
+    counter_add(&self->router->node->counters, COUNTER_REFUSED, events);
+    edri_log_warn("FRAME-DROPPED",
+        "switch=%s life=%016llx lane=%u error=%s events=%llu", self->endpoint,
+        (unsigned long long)word->life, word->lane,
+        edri_err_name((edri_err_t)word->error), (unsigned long long)events);
+    asked_dropped(self->router, word->life);
+}
+
+static void
+on_answer(link_t *self, const Edri__Link__Answer *answer)
+{
+    size_t size = edri__link__answer__get_packed_size(answer);
+    uint8_t *packed = mem_resize(NULL, size + 1);
+    (void)edri__link__answer__pack(answer, packed);
+    (void)zmq_send(self->router->pipe, "ANSWER", 6, ZMQ_SNDMORE | ZMQ_DONTWAIT);
+    (void)zmq_send(self->router->pipe, packed, size, ZMQ_DONTWAIT);
+    free(packed);
+}
+
+void
+links_requeue(link_t *self)
+{
+    router_t *router = self->router;
+    self->senders.count = self->repliers.count = 0;
+    size_t cursor = 0;
+    void *value = NULL;
+    while (map_next(router->remotes, &cursor, NULL, &value)) {
+        remote_t *remote = value;
+        if ((remote->links & 1u << self->index) == 0) {
+            continue;
+        }
+        remote->active = false;
+        remote_wake(remote);
+        for (size_t i = 0; i < remote->dest_count; i++) {
+            remote->dests[i]->active = false;
+            dest_wake(remote->dests[i]);
+        }
+    }
+}
+
+static void
+say_alive(link_t *self, uint64_t number)
+{
+    Edri__Link__Alive alive = EDRI__LINK__ALIVE__INIT;
+    alive.number = number;
+    control_t word = EDRI__LINK__CONTROL__INIT;
+    word.word_case = EDRI__LINK__CONTROL__WORD_ALIVE;
+    word.alive = &alive;
+    link_say(self, &word);
+}
+
+void
+link_word(link_t *self, const control_t *word)
+{
+    switch (word->word_case) {
+    case EDRI__LINK__CONTROL__WORD_WELCOME:
+        on_welcome(self, word->welcome);
+        break;
+    case EDRI__LINK__CONTROL__WORD_REFUSED:
+        on_refused(self, word->refused);
+        break;
+    case EDRI__LINK__CONTROL__WORD_WHO:
+        link_end(self, "the switch does not know us");
+        break;
+    case EDRI__LINK__CONTROL__WORD_HEARTBEAT:
+        if (word->heartbeat->settled) {
+            settle(self);
+        }
+        break;
+    case EDRI__LINK__CONTROL__WORD_REPLACED:
+        on_replaced(self);
+        break;
+    case EDRI__LINK__CONTROL__WORD_PROBE:
+        say_alive(self, word->probe->number);
+        break;
+    case EDRI__LINK__CONTROL__WORD_NEED:
+        on_need(self, word->need);
+        break;
+    case EDRI__LINK__CONTROL__WORD_IN_FORCE:
+        on_in_force(self, word->in_force);
+        break;
+    case EDRI__LINK__CONTROL__WORD_TABLE:
+        on_table(self, word->table);
+        break;
+    case EDRI__LINK__CONTROL__WORD_CHANGE:
+        on_change(self, word->change);
+        break;
+    case EDRI__LINK__CONTROL__WORD_DROPPED:
+        on_dropped(self, word->dropped);
+        break;
+    case EDRI__LINK__CONTROL__WORD_GONE:
+        remote_gone(self->router, word->gone->life, word->gone->text);
+        break;
+    case EDRI__LINK__CONTROL__WORD_ANSWER:
+        on_answer(self, word->answer);
+        break;
+    case EDRI__LINK__CONTROL__WORD_DESCRIBE:
+        for (size_t i = 0; i < word->describe->n_refused; i++) {
+            edri_log_error("TYPE-REFUSED", "switch=%s text=\"%s\"",
+                self->endpoint, word->describe->refused[i]->text);
+        }
+        break;
+    case EDRI__LINK__CONTROL__WORD_HELLO:
+    case EDRI__LINK__CONTROL__WORD_BYE:
+    case EDRI__LINK__CONTROL__WORD_ALIVE:
+    case EDRI__LINK__CONTROL__WORD_OFFER:
+    case EDRI__LINK__CONTROL__WORD_DEMAND:
+    case EDRI__LINK__CONTROL__WORD_RESOLVE:
+    case EDRI__LINK__CONTROL__WORD_TABLE_SEEN:
+    case EDRI__LINK__CONTROL__WORD_RELEASE:
+    case EDRI__LINK__CONTROL__WORD_ASK:
+    case EDRI__LINK__CONTROL__WORD__NOT_SET:
+    case _EDRI__LINK__CONTROL__WORD__CASE_IS_INT_SIZE:
+        counter_add(&self->router->node->counters, COUNTER_MALFORMED, 1);
+        break;
+    }
+}
+
+edri_err_t
+links_ask(router_t *router, const void *data, size_t size)
+{
+    Edri__Link__Ask *ask = edri__link__ask__unpack(NULL, size, data);
+    edri_err_t err = EDRI_UNREACHABLE;
+    for (unsigned i = 0; ask != NULL && i < router->link_count; i++) {
+        link_t *link = &router->links[i];
+        if (link->session.state == SESSION_UP && err != EDRI_OK) {
+            control_t word = EDRI__LINK__CONTROL__INIT;
+            word.word_case = EDRI__LINK__CONTROL__WORD_ASK;
+            word.ask = ask;
+            link_say(link, &word);
+            err = EDRI_OK;
+        }
+    }
+    if (ask != NULL) {
+        edri__link__ask__free_unpacked(ask, NULL);
+    }
+    return err;
+}

@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: MIT
+// manager.c - demands event types, hands events to workers.
+//
+// DESIGN
+// One thread per manager takes what the router put into its box, a load at a
+// time, and runs methods itself, in order; events for pools are handed on.
+// While a method waits for a reply its port keeps reading the box: replies are
+// used, events are kept for later (port_pump).
+
+#include "node/manager.h"
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/queue.h"
+#include "edri/log.h"
+#include "node/ask.h"
+#include "node/pool.h"
+#include "node/task.h"
+
+// A thread of this many or more events at once is a mistake.
+#define POOL_MAX 256
+
+// How much of a load is worked off before its room is given back.
+#define RELEASE_STEP ((size_t)16 * 1024)
+
+struct edri_manager {
+    edri_node_t *node;
+    char *name;
+    bool dead; // was refused: takes calls, never runs
+    bool lossy;
+    void *state;
+    void (*destroy_state)(void *state);
+    handler_t **handlers;
+    size_t handler_count;
+    const edri_type_t **types; // handled, observed or emitted
+    size_t type_count;
+    demand_t *demands;
+    pthread_t thread;
+    bool running;
+    queue_t *started; // the thread says once how its start went
+    // the thread's
+    edri_port_t *port;
+    arena_t *arena;
+    map_t *by_type;   // type id → handler
+    map_t *observers; // type id → observer
+};
+
+// What the thread says in 'started'.
+static char said_ok, said_failed;
+
+// ----- setting up
+
+edri_manager_t *
+manager_new(edri_node_t *node, const char *name, bool dead)
+{
+    edri_manager_t *self = mem_new(sizeof *self);
+    self->node = node;
+    self->name = str_dup(name != NULL ? name : "");
+    self->dead = dead;
+    self->by_type = map_new();
+    self->observers = map_new();
+    self->started = queue_new();
+    return self;
+}
+
+void
+manager_destroy(edri_manager_t **self_p)
+{
+    edri_manager_t *self = *self_p;
+    *self_p = NULL;
+    if (self == NULL) {
+        return;
+    }
+    if (self->destroy_state != NULL) {
+        self->destroy_state(self->state);
+    }
+    for (size_t i = 0; i < self->handler_count; i++) {
+        free(self->handlers[i]);
+    }
+    free(self->handlers);
+    free(self->types);
+    free(self->demands);
+    map_destroy(&self->by_type);
+    map_destroy(&self->observers);
+    queue_destroy(&self->started);
+    free(self->name);
+    free(self);
+}
+
+// usable says whether the manager may still be set up with that type.
+static edri_err_t
+usable(edri_manager_t *self, const edri_type_t *type)
+{
+    if (self == NULL) {
+        return EDRI_INVAL;
+    }
+    if (atomic_load(&self->node->phase) != PHASE_SETUP) {
+        return node_fail(self->node, EDRI_STATE,
+            "manager %s: the node has started already", self->name);
+    }
+    char why[256];
+    typeref_t *ref = NULL;
+    edri_err_t err = types_add(self->node->types, type, &ref, why, sizeof why);
+    if (err != EDRI_OK) {
+        return node_fail(self->node, err, "manager %s: %s", self->name, why);
+    }
+    return EDRI_OK;
+}
+
+static void
+add_type(edri_manager_t *self, const edri_type_t *type)
+{
+    for (size_t i = 0; i < self->type_count; i++) {
+        if (self->types[i]->id == type->id) {
+            return;
+        }
+    }
+    self->types =
+        mem_resize(self->types, (self->type_count + 1) * sizeof *self->types);
+    self->types[self->type_count++] = type;
+}
+
+static edri_err_t
+add_handler(edri_manager_t *self, map_t *map, handler_t handler)
+{
+    if (map_get(map, handler.type->id) != NULL) {
+        return node_fail(self->node, EDRI_EXISTS,
+            "manager %s: %s has a handler already", self->name,
+            handler.type->name);
+    }
+    handler_t *mine = mem_new(sizeof *mine);
+    *mine = handler;
+    (void)map_put(map, handler.type->id, mine);
+    self->handlers = mem_resize(
+        self->handlers, (self->handler_count + 1) * sizeof *self->handlers);
+    self->handlers[self->handler_count++] = mine;
+    add_type(self, handler.type);
+    return EDRI_OK;
+}
+
+edri_err_t
+edri_manager_handle(edri_manager_t *self, const edri_type_t *type,
+    edri_handle_fn *call, edri_fn_t fn, edri_workers_t workers)
+{
+    edri_err_t err = usable(self, type);
+    if (err != EDRI_OK) {
+        return err;
+    }
+    bool fits = workers.kind == 0 || (workers.kind == 1 && workers.count >= 1 &&
+                                         workers.count <= POOL_MAX);
+    if (call == NULL || fn == NULL || !fits) {
+        return node_fail(self->node, EDRI_INVAL, "manager %s: %s: %s",
+            self->name, type->name,
+            fits ? "no handler" : "EDRI_THREADS takes 1 to 256");
+    }
+    return add_handler(self, self->by_type,
+        (handler_t){.type = type, .call = call, .fn = fn, .workers = workers});
+}
+
+edri_err_t
+edri_manager_observe(edri_manager_t *self, const edri_type_t *type,
+    edri_observe_fn *call, edri_fn_t fn)
+{
+    edri_err_t err = usable(self, type);
+    if (err != EDRI_OK) {
+        return err;
+    }
+    if (call == NULL || fn == NULL || type->kind != EDRI_REQUEST) {
+        return node_fail(self->node, EDRI_INVAL, "manager %s: %s: %s",
+            self->name, type->name,
+            type->kind != EDRI_REQUEST ? "only replies can be observed"
+                                       : "no observer");
+    }
+    return add_handler(self, self->observers,
+        (handler_t){
+            .type = type, .observe = call, .fn = fn, .workers = EDRI_METHOD});
+}
+
+edri_err_t
+edri_manager_emits(edri_manager_t *self, const edri_type_t *type)
+{
+    edri_err_t err = usable(self, type);
+    if (err == EDRI_OK) {
+        add_type(self, type);
+    }
+    return err;
+}
+
+edri_err_t
+edri_manager_lossy(edri_manager_t *self)
+{
+    if (self == NULL || atomic_load(&self->node->phase) != PHASE_SETUP) {
+        return EDRI_STATE;
+    }
+    self->lossy = true;
+    return EDRI_OK;
+}
+
+edri_err_t
+edri_manager_set_state(
+    edri_manager_t *self, void *state, void (*destroy)(void *state))
+{
+    if (self == NULL || atomic_load(&self->node->phase) != PHASE_SETUP) {
+        return EDRI_STATE;
+    }
+    self->state = state;
+    self->destroy_state = destroy;
+    return EDRI_OK;
+}
+
+const char *
+edri_manager_setting(
+    const edri_manager_t *self, const char *key, const char *otherwise)
+{
+    char *path = str_printf("managers/%s/set/%s", self->name, key);
+    const char *value = settings_section_text(self->node->settings, path);
+    free(path);
+    return value != NULL ? value : otherwise;
+}
+
+const char *
+edri_manager_name(const edri_manager_t *self)
+{
+    return self->name;
+}
+
+size_t
+manager_types(const edri_manager_t *self, const edri_type_t *const **p)
+{
+    *p = (const edri_type_t *const *)self->types;
+    return self->type_count;
+}
+
+// ----- the thread
+
+// dispatch gives one event to its handler.  Returns the bytes that are done
+// with: 0 when a pool has them.
+static size_t
+dispatch(edri_manager_t *self, const reader_t *at, const envelope_t *env,
+    int64_t now_ms)
+{
+    bool observed = (env->flags & WIRE_OBSERVED) != 0;
+    handler_t *handler =
+        map_get(observed ? self->observers : self->by_type, env->type);
+    size_t weight = at->item.len;
+    blob_t *blob = at->blob_p != NULL ? *at->blob_p : NULL;
+    if (blob != NULL) {
+        weight += blob_size(blob);
+    }
+    if (handler == NULL) {
+        counter_add(&self->node->counters, COUNTER_DENIED, 1);
+        return weight;
+    }
+    if (handler->pool != NULL) {
+        if (at->blob_p != NULL) {
+            *at->blob_p = NULL; // moves into the job
+        }
+        pool_put(handler->pool, at->content, blob, at->run->life,
+            at->run->base_ms, weight);
+        return 0;
+    }
+    edri_task_t task = {.port = self->port,
+        .state = self->state,
+        .handler = handler,
+        .arena = self->arena};
+    task_run(&task, at->content, blob, at->run->life, at->run->base_ms, now_ms);
+    return weight;
+}
+
+static void
+work_off(edri_manager_t *self, load_t *load, bool replies_done)
+{
+    reader_t at = reader_begin(load);
+    envelope_t env;
+    size_t done = 0;
+    int64_t now_ms = clock_ms();
+    while (reader_next(&at, &env)) {
+        bool reply = envelope_kind(env.flags) == EDRI_REPLY &&
+                     (env.flags & WIRE_OBSERVED) == 0;
+        if (reply) {
+            if (!replies_done) {
+                port_answer(self->port, &at);
+            }
+            done += at.item.len;
+            done += at.blob_p != NULL ? blob_size(*at.blob_p) : 0;
+        } else {
+            // Handlers may take long: what came with ttl is judged anew.
+            done +=
+                dispatch(self, &at, &env, env.ttl_ms > 0 ? clock_ms() : now_ms);
+        }
+        if (done >= RELEASE_STEP) {
+            port_release(self->port, self->port->in, done);
+            done = 0;
+        }
+    }
+    if (done > 0) {
+        port_release(self->port, self->port->in, done);
+    }
+    load_reset(load);
+}
+
+static void
+build_demands(edri_manager_t *self, edri_port_t *like)
+{
+    self->demands = mem_new((self->handler_count + 1) * sizeof(demand_t));
+    for (size_t i = 0; i < self->handler_count; i++) {
+        const handler_t *handler = self->handlers[i];
+        self->demands[i] = (demand_t){
+            .ref = shared_map_get(self->node->types, handler->type->id),
+            .observer = handler->observe != NULL};
+    }
+    like->manager = self->name;
+    like->demands = self->demands;
+    like->demand_count = self->handler_count;
+    like->lossy = self->lossy;
+}
+
+static edri_err_t
+start_pools(edri_manager_t *self)
+{
+    edri_err_t err = EDRI_OK;
+    for (size_t i = 0; i < self->handler_count && err == EDRI_OK; i++) {
+        handler_t *handler = self->handlers[i];
+        if (handler->workers.kind == 1) {
+            handler->pool = pool_new(handler, self->state, self->port);
+            err = pool_start(handler->pool);
+        }
+    }
+    return err;
+}
+
+static void
+serve(edri_manager_t *self)
+{
+    load_t load = {0};
+    bool replies_done = false;
+    while (!self->port->quit) {
+        if (port_next_load(self->port, &load, &replies_done)) {
+            work_off(self, &load, replies_done);
+            continue;
+        }
+        if (port_sleep(self->port, port_deadline(self->port)) ==
+            EDRI_DEADLINE) {
+            (void)port_expire(self->port, clock_ms());
+        }
+    }
+    load_clear(&load);
+}
+
+static void *
+run_manager(void *arg)
+{
+    edri_manager_t *self = arg;
+    edri_port_t like = {0};
+    build_demands(self, &like);
+    self->arena = arena_new();
+    self->port = port_new(self->node, &like);
+    edri_err_t err = self->port != NULL ? start_pools(self) : EDRI_SYSTEM;
+    queue_put(self->started, err == EDRI_OK ? &said_ok : &said_failed);
+    if (err == EDRI_OK) {
+        serve(self);
+    }
+    for (size_t i = 0; i < self->handler_count; i++) {
+        pool_destroy(&self->handlers[i]->pool);
+    }
+    edri_port_destroy(&self->port);
+    arena_destroy(&self->arena);
+    return NULL;
+}
+
+edri_err_t
+manager_start(edri_manager_t *self)
+{
+    if (self->dead) {
+        return EDRI_OK;
+    }
+    if (pthread_create(&self->thread, NULL, run_manager, self) != 0) {
+        return EDRI_SYSTEM;
+    }
+    self->running = true;
+    return queue_take(self->started) == &said_ok ? EDRI_OK : EDRI_SYSTEM;
+}
+
+void
+manager_join(edri_manager_t *self)
+{
+    if (self->running) {
+        (void)pthread_join(self->thread, NULL);
+        self->running = false;
+    }
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+// node/manager.h - the inside of a manager: its handlers and its thread.
+
+#ifndef NODE_MANAGER_H
+#define NODE_MANAGER_H
+
+#include "edri/manager.h"
+#include "node/node.h"
+
+// manager_new makes a manager; name is copied.  'dead' managers take every
+// call and never run.
+edri_manager_t *manager_new(edri_node_t *node, const char *name, bool dead);
+
+// manager_start starts its thread and pools and waits until all are attached.
+// Returns EDRI_OK or EDRI_SYSTEM.
+edri_err_t manager_start(edri_manager_t *self) EDRI_MUST_CHECK;
+
+// manager_join waits for the thread, which ends when the router says that the
+// node stops.
+void manager_join(edri_manager_t *self);
+
+// manager_destroy frees it with its state; the thread has been joined.
+void manager_destroy(edri_manager_t **self_p);
+
+// manager_types gives the types that it handles, observes or emits.
+size_t manager_types(const edri_manager_t *self, const edri_type_t *const **p);
+
+#endif

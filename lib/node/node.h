@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+// node/node.h - what the threads of one node share.
+
+#ifndef NODE_NODE_H
+#define NODE_NODE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/settings.h"
+#include "base/shared_map.h"
+#include "edri/node.h"
+#include "node/counters.h"
+
+// Limits that every thread of the node reads; set before start, then fixed.
+typedef struct limits {
+    size_t body_max;      // bytes of one packed event
+    size_t port_queue;    // bytes from a port to the router
+    size_t manager_queue; // bytes from the router to a manager
+    size_t link_queue;    // bytes for one manager of another node
+    int64_t emit_wait_ms; // emit on a full receiver
+} limits_t;
+
+// The life of a node's threads.
+typedef enum phase {
+    PHASE_SETUP,
+    PHASE_RUNNING,
+    PHASE_STOPPED
+} phase_t;
+
+struct edri_node {
+    uint32_t magic;
+    // fixed once started
+    settings_t *settings;
+    const char *name; // "" for a guest
+    uint64_t life;
+    limits_t limits;
+    void *zmq; // the context: inproc names are its own
+    // shared between threads
+    shared_map_t *types; // type id → typeref_t
+    shared_map_t *ports; // number → edri_port_t
+    atomic_uint next_serial;
+    _Atomic(phase_t) phase;
+    counters_t counters;
+    // the setting-up thread's
+    edri_manager_t **managers;
+    size_t manager_count;
+    struct router *router;
+    void *pipe;  // PAIR to the router
+    int wake_fd; // ends edri_node_wait
+    int argc;    // what was not for us
+    char **argv;
+    char **argv_copy; // the array that argv points into
+    bool wants_help;
+    bool signals;         // edri_node_run took SIGTERM and SIGINT
+    edri_err_t first_err; // of the setting-up
+    char *first_error;
+    char *error;    // of the last failed call
+    void **plugins; // dlopen handles
+    size_t plugin_count;
+    void *found;         // types from edri_network_find (network.c)
+    uint64_t ask_number; // of edri_network_new
+};
+
+#define NODE_MAGIC 0xed21d0deu
+
+#define NODE_PORTS_ENDPOINT "inproc://ports"
+#define NODE_PIPE_ENDPOINT  "inproc://pipe"
+
+// node_fail keeps a text as the node's last error, and as the first one when
+// the node is being set up.  Returns err.  Setting-up thread only.
+edri_err_t node_fail(edri_node_t *self, edri_err_t err, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+// node_rows is the table of settings (node_settings.c).
+extern const setting_row_t node_rows[];
+
+#endif

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+// pool.c - a handler's threads.
+
+#include "node/pool.h"
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/queue.h"
+#include "edri/log.h"
+#include "node/ask.h"
+
+// job_t is one event that waits for a thread.
+typedef struct job {
+    uint64_t life;
+    int64_t base_ms;
+    size_t weight; // to be released
+    blob_t *blob;
+    size_t size;
+    uint8_t content[]; // the envelope
+} job_t;
+
+struct pool {
+    const handler_t *handler;
+    void *state;
+    edri_port_t *manager; // whose box the jobs weigh on
+    queue_t *jobs;
+    queue_t *attached; // each thread says so once: itself, or self
+    pthread_t *threads;
+    size_t count; // started
+    atomic_bool stop;
+};
+
+pool_t *
+pool_new(const handler_t *handler, void *state, edri_port_t *manager)
+{
+    pool_t *self = mem_new(sizeof *self);
+    self->handler = handler;
+    self->state = state;
+    self->manager = manager;
+    self->jobs = queue_new();
+    self->attached = queue_new();
+    self->threads = mem_new(handler->workers.count * sizeof(pthread_t));
+    return self;
+}
+
+static void
+free_job(job_t *job)
+{
+    blob_drop(&job->blob);
+    free(job);
+}
+
+// settle waits for the callbacks of the requests that the handler began.
+static void
+settle(edri_port_t *port)
+{
+    while (port_asking(port)) {
+        if (port_pump(port) > 0) {
+            continue;
+        }
+        edri_err_t err = port_sleep(port, port_deadline(port));
+        if (err == EDRI_DEADLINE) {
+            (void)port_expire(port, clock_ms());
+        } else if (err != EDRI_OK) {
+            ask_end_all(port, err);
+        }
+    }
+}
+
+static void *
+run_worker(void *arg)
+{
+    pool_t *self = arg;
+    edri_port_t like = {.worker = true};
+    edri_port_t *port = port_new(self->manager->node, &like);
+    queue_put(self->attached, port != NULL ? (void *)port : (void *)self);
+    arena_t *arena = arena_new();
+    job_t *job = NULL;
+    while (port != NULL && (job = queue_take(self->jobs)) != NULL) {
+        if (!atomic_load(&self->stop)) {
+            edri_task_t task = {.port = port,
+                .state = self->state,
+                .handler = self->handler,
+                .arena = arena};
+            task_run(&task, (slice_t){job->content, job->size}, job->blob,
+                job->life, job->base_ms, clock_ms());
+            settle(port);
+        }
+        port_release(port, self->manager->in, job->weight);
+        free_job(job);
+    }
+    arena_destroy(&arena);
+    edri_port_destroy(&port);
+    return NULL;
+}
+
+edri_err_t
+pool_start(pool_t *self)
+{
+    edri_err_t err = EDRI_OK;
+    while (self->count < self->handler->workers.count && err == EDRI_OK) {
+        if (pthread_create(
+                &self->threads[self->count], NULL, run_worker, self) != 0) {
+            edri_log_error("POOL-THREAD", "type=%s threads=%zu wanted=%u",
+                self->handler->type->name, self->count,
+                self->handler->workers.count);
+            return EDRI_SYSTEM;
+        }
+        self->count++;
+        if (queue_take(self->attached) == self) {
+            err = EDRI_SYSTEM;
+        }
+    }
+    return err;
+}
+
+void
+pool_put(pool_t *self, slice_t content, blob_t *blob, uint64_t life,
+    int64_t base_ms, size_t weight)
+{
+    job_t *job = mem_resize(NULL, sizeof *job + content.len);
+    *job = (job_t){.life = life,
+        .base_ms = base_ms,
+        .weight = weight,
+        .blob = blob,
+        .size = content.len};
+    memcpy(job->content, content.data, content.len);
+    queue_put(self->jobs, job);
+}
+
+void
+pool_destroy(pool_t **self_p)
+{
+    pool_t *self = *self_p;
+    *self_p = NULL;
+    if (self == NULL) {
+        return;
+    }
+    atomic_store(&self->stop, true);
+    queue_close(self->jobs);
+    for (size_t i = 0; i < self->count; i++) {
+        (void)pthread_join(self->threads[i], NULL);
+    }
+    job_t *job = NULL;
+    while ((job = queue_take(self->jobs)) != NULL) {
+        free_job(job); // only when no thread could be started
+    }
+    queue_destroy(&self->jobs);
+    queue_destroy(&self->attached);
+    free(self->threads);
+    free(self);
+}

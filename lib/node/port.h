@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+// node/port.h - the inside of a port, for the router and the managers.
+//
+// DESIGN
+// A port is two boxes and a bell.  The owner's thread emits into 'out' and
+// reads 'in'; the router does the opposite.  The bell is an inproc DEALER,
+// connected to the router's ROUTER: an empty message says "look into your
+// boxes"; the few others are below.  Only the owner's thread touches the
+// socket.  A thread waits in one place only, for its bell, whatever it waits
+// for: replies, room, an open gate.
+
+#ifndef NODE_PORT_H
+#define NODE_PORT_H
+
+#include <pthread.h>
+
+#include "base/box.h"
+#include "base/map.h"
+#include "edri/port.h"
+#include "node/node.h"
+#include "node/reader.h"
+#include "node/types.h"
+
+// What a bell message says: its first byte, or nothing.
+#define BELL_ATTACH 'a' // port → router: here I am; back: done
+#define BELL_DETACH 'd' // port → router: forget me; back: done
+#define BELL_GATE   'g' // port → router + type id: ring when it opens
+#define BELL_FLUSH  'f' // port → router: say so when all I emitted is sent
+#define BELL_DEMAND 'm' // port → router: my demands have changed
+#define BELL_QUIT   'q' // router → port: the node stops
+
+// demand_t is one type that a port's manager wants.
+typedef struct demand {
+    typeref_t *ref;
+    bool observer; // of replies; else handler
+} demand_t;
+
+typedef struct ask ask_t;
+
+struct edri_port {
+    uint32_t magic;
+    edri_node_t *node;
+    uint32_t serial; // never used twice in a node
+    uint16_t number; // in ids; a manager's target
+    pthread_t owner;
+    box_t *out; // to the router
+    box_t *in;  // from the router
+    void *bell; // DEALER
+    // set before attaching, read by the router
+    const char *manager; // name; NULL: no demands
+    const demand_t *demands;
+    size_t demand_count;
+    bool lossy;
+    bool worker; // belongs to a manager's pool
+    // owner's
+    map_t *types;                 // edri_type_t * → typeref_t
+    const edri_type_t *last_type; // cache of 'types'
+    typeref_t *last_ref;
+    uint64_t next_id;
+    map_t *asks;      // id → ask_t that waits
+    ask_t *first_ask; // by deadline, earliest first
+    ask_t *last_ask;
+    uint64_t cause; // the event whose handler runs
+    uint64_t cause_life;
+    load_t *deferred; // taken while waiting: events inside
+    size_t deferred_count;
+    load_t spare; // memory for the next take
+    bool attached;
+    bool flushed;
+    bool quit; // the node stops
+    char *error;
+};
+
+#define PORT_MAGIC 0xed2190a7u
+
+// A port's routing id: 'P', number (2 bytes), serial (4), of this machine.
+// The serial makes it new each time, the number finds the port.
+#define PORT_ROUTING_SIZE 7
+
+// port_new attaches a port of the calling thread; the fields for the router
+// come from 'like' (NULL: a plain port).  NULL when the node has stopped.
+edri_port_t *port_new(edri_node_t *node, const edri_port_t *like);
+
+// port_sleep waits for the bell until deadline_ms (clock_ms; -1: for ever).
+// Returns EDRI_OK when rung, EDRI_DEADLINE, EDRI_CLOSED once the node stops.
+edri_err_t port_sleep(edri_port_t *self, int64_t deadline_ms);
+
+// port_pump handles replies that have come and overdue requests; loads with
+// events in them are kept in 'deferred'.  Returns how many callbacks ran.
+size_t port_pump(edri_port_t *self);
+
+// port_answer handles one reply.  port_expire ends overdue requests and
+// returns how many.  port_deadline is the earliest, or -1.
+void port_answer(edri_port_t *self, const reader_t *at);
+size_t port_expire(edri_port_t *self, int64_t now_ms);
+int64_t port_deadline(const edri_port_t *self);
+
+// port_asking says whether callbacks are outstanding.
+bool port_asking(const edri_port_t *self);
+
+// port_next_load takes what the manager works on next: deferred first.
+// *replies_done tells that its replies were handled already.
+bool port_next_load(edri_port_t *self, load_t *load, bool *replies_done);
+
+// port_release says that bytes of 'box' are done with, ringing the router when
+// somebody waits for the room.
+void port_release(edri_port_t *self, box_t *box, size_t size);
+
+// port_reply sends the end of a request: a packed reply, or an error with a
+// text.  'asked' is the request's envelope, 'life' where it came from.
+void port_reply(edri_port_t *self, const envelope_t *asked, uint64_t life,
+    edri_err_t err, const char *text, const ProtobufCMessage *reply);
+
+#endif

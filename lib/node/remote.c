@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: MIT
+// remote.c - other nodes: a queue and a credit for each of their managers.
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "edri/log.h"
+#include "node/remote.h"
+
+remote_t *
+remote_find(router_t *router, uint64_t life, const char *name)
+{
+    remote_t *self = map_get(router->remotes, life);
+    if (self == NULL) {
+        self = mem_new(sizeof *self);
+        self->router = router;
+        self->life = life;
+        self->name = str_dup(name != NULL ? name : "");
+        self->bodies = map_new();
+        (void)map_put(router->remotes, life, self);
+    } else if (name != NULL && self->name[0] == '\0') {
+        free(self->name);
+        self->name = str_dup(name);
+    }
+    return self;
+}
+
+// initial_credit is what a source may send to a manager before it was told.
+uint64_t
+initial_credit(void)
+{
+    return CREDIT_MAX;
+}
+
+dest_t *
+remote_dest(remote_t *self, uint32_t target, const char *manager)
+{
+    for (size_t i = 0; i < self->dest_count; i++) {
+        if (self->dests[i]->target == target) {
+            return self->dests[i];
+        }
+    }
+    dest_t *dest = mem_new(sizeof *dest);
+    dest->remote = self;
+    dest->target = target;
+    dest->manager = str_dup(manager);
+    credit_out_init(&dest->credit, initial_credit());
+    self->dests = mem_resize(
+        self->dests, (self->dest_count + 1) * sizeof *self->dests);
+    self->dests[self->dest_count++] = dest;
+    return dest;
+}
+
+// ----- queues
+
+link_t *
+remote_link(const remote_t *self)
+{
+    for (unsigned i = 0; i < self->router->link_count; i++) {
+        link_t *link = &self->router->links[i];
+        if ((self->links & 1u << i) != 0 &&
+            link->session.state == SESSION_UP) {
+            return link;
+        }
+    }
+    return NULL;
+}
+
+static void
+set_full(dest_t *self, bool full)
+{
+    if (self->full == full) {
+        return;
+    }
+    self->full = full;
+    for (size_t i = 0; i < self->routes.count; i++) {
+        route_gate(self->remote->router, self->routes.items[i]);
+    }
+}
+
+void
+dest_check(dest_t *self)
+{
+    size_t limit = self->remote->router->node->limits.link_queue;
+    if (self->queue.bytes > limit) {
+        set_full(self, true);
+    } else if (self->queue.bytes <= limit / 2) {
+        set_full(self, false);
+    }
+}
+
+void
+dest_wake(dest_t *self)
+{
+    link_t *link = remote_link(self->remote);
+    if (!self->active && link != NULL && self->queue.first != NULL) {
+        self->active = true;
+        list_add(&link->senders, self);
+    }
+}
+
+void
+dest_send(dest_t *self, slice_t item, const envelope_t *env, int64_t base_ms,
+    blob_t *blob)
+{
+    outq_append(&self->queue, item, env, 0, base_ms, blob);
+    dest_wake(self);
+    if (self->queue.bytes > self->remote->router->node->limits.link_queue) {
+        set_full(self, true);
+    }
+}
+
+size_t
+dest_load(const dest_t *self)
+{
+    return self->queue.bytes + self->asked_bytes +
+           (size_t)(self->credit.sent - self->credit.consumed);
+}
+
+void
+remote_wake(remote_t *self)
+{
+    link_t *link = remote_link(self);
+    if (!self->active && link != NULL && self->replies.first != NULL) {
+        self->active = true;
+        list_add(&link->repliers, self);
+    }
+}
+
+void
+remote_reply(router_t *router, uint64_t life, slice_t item,
+    const envelope_t *env, int64_t base_ms, blob_t *blob)
+{
+    remote_t *self = map_get(router->remotes, life);
+    if (self == NULL) {
+        counter_add(&router->node->counters, COUNTER_LATE, 1);
+        blob_drop(&blob);
+        return;
+    }
+    outq_append(&self->replies, item, env, 0, base_ms, blob);
+    remote_wake(self);
+}
+
+void
+remote_granted(router_t *router, uint64_t life, uint32_t target,
+    uint64_t limit, uint64_t consumed)
+{
+    remote_t *self = map_get(router->remotes, life);
+    for (size_t i = 0; self != NULL && i < self->dest_count; i++) {
+        if (self->dests[i]->target == target) {
+            credit_out_granted(&self->dests[i]->credit, limit, consumed);
+            dest_wake(self->dests[i]);
+        }
+    }
+}
+
+void
+remote_arrived(router_t *router, uint64_t life, uint64_t arrived)
+{
+    remote_t *self = map_get(router->remotes, life);
+    for (size_t i = 0; self != NULL && i < self->dest_count; i++) {
+        dest_t *dest = self->dests[i];
+        if (dest->bulk_wait != 0 && arrived >= dest->bulk_wait) {
+            dest->bulk_wait = 0;
+            dest_wake(dest);
+        }
+    }
+}
+
+// ----- ends
+
+// leave_lists takes everything of the node out of the links' turns.
+static void
+leave_lists(remote_t *self)
+{
+    for (unsigned i = 0; i < self->router->link_count; i++) {
+        link_t *link = &self->router->links[i];
+        (void)list_remove(&link->repliers, self);
+        for (size_t j = 0; j < self->dest_count; j++) {
+            (void)list_remove(&link->senders, self->dests[j]);
+        }
+    }
+    self->active = false;
+    for (size_t j = 0; j < self->dest_count; j++) {
+        self->dests[j]->active = false;
+    }
+}
+
+void
+forget_credit(router_t *router, uint64_t life)
+{
+    size_t cursor = 0;
+    void *value = NULL;
+    while (map_next(router->slots, &cursor, NULL, &value)) {
+        slot_t *slot = value;
+        credit_in_t *credit = map_take(slot->sources, life);
+        if (credit != NULL) {
+            slot->open -= credit_in_open(credit);
+            free(credit);
+        }
+    }
+}
+
+static void
+free_remote(remote_t *self)
+{
+    bodies_drop(self);
+    map_destroy(&self->bodies);
+    for (size_t i = 0; i < self->dest_count; i++) {
+        dest_t *dest = self->dests[i];
+        outq_clear(&dest->queue);
+        list_clear(&dest->routes);
+        free(dest->manager);
+        free(dest);
+    }
+    free(self->dests);
+    outq_clear(&self->replies);
+    free(self->name);
+    free(self);
+}
+
+// redirect sends what had not left yet to whoever else may have it.
+static void
+redirect(router_t *router, outq_t *queue)
+{
+    chunk_t *chunk = NULL;
+    while ((chunk = outq_take(queue)) != NULL) {
+        slice_t rest = {chunk->data, chunk->size};
+        run_t run = {.base_ms = chunk->base_ms};
+        slice_t item;
+        slice_t content;
+        envelope_t env;
+        while (batch_next(&rest, &item, &content) &&
+               envelope_route(content, &env) == EDRI_OK) {
+            slot_t *from = map_get(router->slots, env.id >> 48);
+            bool again = envelope_kind(env.flags) == EDRI_NOTIFICATION &&
+                         envelope_deliver(env.flags) != EDRI_ALL &&
+                         (env.flags & WIRE_OBSERVED) == 0;
+            if (again) {
+                route_event(router, from, item, content, &env, &run,
+                    chunk->blob != NULL ? &chunk->blob : NULL);
+            } else if (envelope_kind(env.flags) != EDRI_REQUEST) {
+                // A request ends with its error; this one is for nobody now.
+                counter_add(&router->node->counters, COUNTER_LOST, 1);
+            }
+        }
+        slots_flush(router);
+        chunk_destroy(&chunk);
+    }
+}
+
+void
+remote_gone(router_t *router, uint64_t life, const char *why)
+{
+    remote_t *self = map_take(router->remotes, life);
+    asked_life_gone(router, life);
+    forget_credit(router, life);
+    if (self == NULL) {
+        return;
+    }
+    edri_log_info("NODE-GONE", "node=%s life=%016llx reason=\"%s\"",
+        self->name, (unsigned long long)life, why);
+    leave_lists(self);
+    // First out of all routes, then its events: they must not come back.
+    for (size_t i = 0; i < self->dest_count; i++) {
+        dest_t *dest = self->dests[i];
+        while (dest->routes.count > 0) {
+            route_t *route = dest->routes.items[dest->routes.count - 1];
+            for (unsigned link = 0; link < LINKS_MAX; link++) {
+                route_remove(router, route, false, NULL, dest, link);
+                route_remove(router, route, true, NULL, dest, link);
+            }
+        }
+    }
+    for (size_t i = 0; i < self->dest_count; i++) {
+        redirect(router, &self->dests[i]->queue);
+    }
+    counter_add(&router->node->counters, COUNTER_LATE, self->replies.events);
+    free_remote(self);
+}
+
+bool
+frames_idle(const router_t *router)
+{
+    size_t cursor = 0;
+    void *value = NULL;
+    while (map_next(router->remotes, &cursor, NULL, &value)) {
+        const remote_t *remote = value;
+        if (remote->replies.first != NULL) {
+            return false;
+        }
+        for (size_t i = 0; i < remote->dest_count; i++) {
+            if (remote->dests[i]->queue.first != NULL) {
+                return false;
+            }
+        }
+    }
+    for (unsigned i = 0; i < router->link_count; i++) {
+        const link_t *link = &router->links[i];
+        if (link->session.state == SESSION_UP && link->sent != link->taken) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void
+remotes_destroy(router_t *router)
+{
+    size_t cursor = 0;
+    void *value = NULL;
+    while (map_next(router->remotes, &cursor, NULL, &value)) {
+        free_remote(value);
+    }
+    map_destroy(&router->remotes);
+}

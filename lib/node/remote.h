@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+// node/remote.h - what remote.c and frames.c share.
+
+#ifndef NODE_REMOTE_H
+#define NODE_REMOTE_H
+
+#include "node/router.h"
+
+// initial_credit is what a source may send to a manager before it was told.
+uint64_t initial_credit(void);
+
+// remote_link is the link that reaches the node now, or NULL.
+link_t *remote_link(const remote_t *self);
+
+// dest_wake and remote_wake put it into the turn of its link if it has
+// something to send; dest_check updates its fullness.
+void dest_wake(dest_t *self);
+void dest_check(dest_t *self);
+void remote_wake(remote_t *self);
+
+// remote_arrived: BULK frames below that seq have arrived there.
+void remote_arrived(router_t *router, uint64_t life, uint64_t arrived);
+
+// forget_credit takes back what a source was granted: it ended, or begins anew.
+void forget_credit(router_t *router, uint64_t life);
+
+// bodies_drop forgets bodies that came in part.
+void bodies_drop(remote_t *self);
+
+#endif

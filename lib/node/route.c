@@ -1,0 +1,509 @@
+// SPDX-License-Identifier: MIT
+// route.c - types: who demands them, whom the next event goes to.
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "node/router.h"
+
+route_t *
+route_find(router_t *router, uint64_t type)
+{
+    route_t *self = map_get(router->routes, type);
+    if (self == NULL) {
+        self = mem_new(sizeof *self);
+        self->type = type;
+        (void)map_put(router->routes, type, self);
+    }
+    if (self->ref == NULL) {
+        self->ref = shared_map_get(router->node->types, type);
+    }
+    return self;
+}
+
+// ----- members and groups
+
+static void
+clear_groups(route_t *self)
+{
+    for (size_t i = 0; i < self->group_count; i++) {
+        free(self->groups[i].name);
+        free(self->groups[i].dests);
+    }
+    free(self->groups);
+    free(self->everybody.dests);
+    self->groups = NULL;
+    self->group_count = 0;
+    self->everybody = (group_t){0};
+}
+
+static void
+join(group_t *group, const member_t *member)
+{
+    if (member->slot != NULL) {
+        group->local = member->slot;
+        return;
+    }
+    group->dests = mem_resize(
+        group->dests, (group->dest_count + 1) * sizeof(dest_t *));
+    group->dests[group->dest_count++] = member->dest;
+}
+
+static group_t *
+find_group(route_t *self, const char *name)
+{
+    for (size_t i = 0; i < self->group_count; i++) {
+        if (streq(self->groups[i].name, name)) {
+            return &self->groups[i];
+        }
+    }
+    self->groups =
+        mem_resize(self->groups, (self->group_count + 1) * sizeof(group_t));
+    group_t *group = &self->groups[self->group_count++];
+    *group = (group_t){.name = str_dup(name)};
+    return group;
+}
+
+static void
+rebuild(router_t *router, route_t *self)
+{
+    clear_groups(self);
+    for (size_t i = 0; i < self->handler_count; i++) {
+        member_t *member = &self->handlers[i];
+        const char *name = member->slot != NULL ? member->slot->manager
+                                                : member->dest->manager;
+        join(find_group(self, name), member);
+        join(&self->everybody, member);
+    }
+    bool alone = self->handler_count == 1 && self->handlers[0].slot != NULL &&
+                 !self->handlers[0].slot->ipc;
+    self->only = alone ? self->handlers[0].slot : NULL;
+    route_gate(router, self);
+}
+
+static member_t *
+find_member(member_t *members, size_t count, const slot_t *slot,
+    const dest_t *dest)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (members[i].slot == slot && members[i].dest == dest) {
+            return &members[i];
+        }
+    }
+    return NULL;
+}
+
+void
+route_add(router_t *router, route_t *self, bool observer, slot_t *slot,
+    dest_t *dest, unsigned link)
+{
+    member_t **list = observer ? &self->observers : &self->handlers;
+    size_t *count = observer ? &self->observer_count : &self->handler_count;
+    member_t *member = find_member(*list, *count, slot, dest);
+    if (member != NULL) {
+        member->links |= (uint8_t)(1u << link);
+        return;
+    }
+    *list = mem_resize(*list, (*count + 1) * sizeof **list);
+    (*list)[(*count)++] = (member_t){
+        .slot = slot, .dest = dest, .links = (uint8_t)(1u << link)};
+    if (dest != NULL) {
+        list_add(&dest->routes, self);
+    }
+    if (!observer) {
+        rebuild(router, self);
+    }
+}
+
+void
+route_remove(router_t *router, route_t *self, bool observer,
+    const slot_t *slot, const dest_t *dest, unsigned link)
+{
+    member_t *list = observer ? self->observers : self->handlers;
+    size_t *count = observer ? &self->observer_count : &self->handler_count;
+    member_t *member = find_member(list, *count, slot, dest);
+    if (member == NULL) {
+        return;
+    }
+    member->links &= (uint8_t) ~(1u << link);
+    if (member->links != 0 && slot == NULL) {
+        return; // another switch still has it
+    }
+    if (dest != NULL) {
+        (void)list_remove(&member->dest->routes, self);
+    }
+    *member = list[--*count];
+    if (!observer) {
+        rebuild(router, self);
+    }
+}
+
+// ----- gates
+
+static bool
+group_full(const group_t *group)
+{
+    if (group->local != NULL && !group->local->full) {
+        return false;
+    }
+    for (size_t i = 0; i < group->dest_count; i++) {
+        if (!group->dests[i]->full) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// is_full says whether the next event of the type would have to wait.
+static bool
+is_full(const router_t *router, const route_t *self)
+{
+    if (self->pending.bytes > router->node->limits.link_queue) {
+        return true;
+    }
+    if (self->handler_count == 0) {
+        return false;
+    }
+    edri_deliver_t deliver =
+        self->ref != NULL ? self->ref->type->deliver : EDRI_ALL;
+    if (deliver == EDRI_ONE) {
+        return group_full(&self->everybody);
+    }
+    for (size_t i = 0; deliver == EDRI_GROUP && i < self->group_count; i++) {
+        if (group_full(&self->groups[i])) {
+            return true;
+        }
+    }
+    for (size_t i = 0; deliver == EDRI_ALL && i < self->handler_count; i++) {
+        const member_t *member = &self->handlers[i];
+        if (member->slot != NULL ? member->slot->full : member->dest->full) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void
+route_gate(router_t *router, route_t *self)
+{
+    bool full = is_full(router, self);
+    if (full == self->closed) {
+        return;
+    }
+    self->closed = full;
+    if (self->ref != NULL) {
+        atomic_store(&self->ref->closed, full);
+    }
+    if (!full) {
+        for (size_t i = 0; i < self->waiters.count; i++) {
+            slot_ring(self->waiters.items[i], 0);
+        }
+        self->waiters.count = 0;
+    }
+}
+
+// ----- choosing
+
+// choose picks the member of a group that gets the next event: the local one
+// while its queue is below half, else the less loaded of two picked at random
+// (M. Mitzenmacher, "The power of two choices", 2001).
+static member_t
+choose(router_t *router, const group_t *group)
+{
+    slot_t *local = group->local;
+    if (local != NULL && (group->dest_count == 0 ||
+                             slot_used(local) < slot_limit(local) / 2)) {
+        return (member_t){.slot = local};
+    }
+    size_t count = group->dest_count;
+    uint64_t random = router_random(router);
+    dest_t *first = group->dests[random % count];
+    if (count > 1) {
+        size_t step = 1 + (random >> 32) % (count - 1);
+        dest_t *second = group->dests[(random % count + step) % count];
+        if (dest_load(second) < dest_load(first)) {
+            first = second;
+        }
+    }
+    if (local != NULL && slot_used(local) < dest_load(first)) {
+        return (member_t){.slot = local};
+    }
+    return (member_t){.dest = first};
+}
+
+// ----- directing
+
+// known says whether all switches have said who demands the type; else asks.
+static bool
+known(router_t *router, route_t *self)
+{
+    if (router->link_count == 0) {
+        return true;
+    }
+    if (!self->asked) {
+        self->asked = true;
+        link_resolve(router, self->type);
+    }
+    for (unsigned i = 0; i < router->link_count; i++) {
+        // A link that is down is not waited for: its members are kept.
+        if (router->links[i].session.state == SESSION_UP &&
+            (self->answered & 1u << i) == 0) {
+            return false;
+        }
+    }
+    return self->answered != 0 || self->handler_count > 0;
+}
+
+// nobody_counts says whether "nobody demands it" is final.
+static bool
+nobody_counts(const router_t *router, const route_t *self)
+{
+    return router->link_count == 0 || self->settled != 0;
+}
+
+typedef struct item {
+    slice_t bytes;
+    const envelope_t *env;
+    const run_t *run;
+    blob_t *blob;                 // shared by those who get it
+} item_t;
+
+static void
+give(const member_t *member, const item_t *item)
+{
+    blob_t *blob = blob_share(item->blob);
+    if (member->slot != NULL) {
+        slot_give(member->slot, item->bytes, item->env, item->run->life,
+            item->run->base_ms, blob);
+    } else {
+        dest_send(
+            member->dest, item->bytes, item->env, item->run->base_ms, blob);
+    }
+}
+
+// may_leave says whether the event may go to that member.
+static bool
+may_reach(const member_t *member, uint32_t flags)
+{
+    return member->slot != NULL || (flags & WIRE_NODE_ONLY) == 0;
+}
+
+// local_only is the group as an event that must not leave the node sees it.
+static group_t
+visible(const group_t *group, uint32_t flags)
+{
+    group_t seen = *group;
+    if ((flags & WIRE_NODE_ONLY) != 0) {
+        seen.dest_count = 0;
+    }
+    return seen;
+}
+
+static bool
+is_empty(const group_t *group)
+{
+    return group->local == NULL && group->dest_count == 0;
+}
+
+static void
+direct_notification(router_t *router, route_t *self, const item_t *item)
+{
+    size_t reached = 0;
+    uint32_t flags = item->env->flags;
+    edri_deliver_t deliver = envelope_deliver(flags);
+    if (deliver == EDRI_ALL) {
+        for (size_t i = 0; i < self->handler_count; i++) {
+            if (may_reach(&self->handlers[i], flags)) {
+                give(&self->handlers[i], item);
+                reached++;
+            }
+        }
+    } else {
+        size_t count = deliver == EDRI_ONE ? 1 : self->group_count;
+        const group_t *groups =
+            deliver == EDRI_ONE ? &self->everybody : self->groups;
+        for (size_t i = 0; i < count; i++) {
+            group_t group = visible(&groups[i], flags);
+            if (!is_empty(&group)) {
+                member_t member = choose(router, &group);
+                give(&member, item);
+                reached++;
+            }
+        }
+    }
+    if (reached == 0) {
+        counter_add(&router->node->counters, COUNTER_UNCLAIMED, 1);
+    }
+}
+
+static void
+ask_member(router_t *router, asked_t *asked, const member_t *member,
+    const item_t *item)
+{
+    if (member->slot != NULL) {
+        asked_member(
+            asked, router->node->life, member->slot->number, NULL, 0);
+    } else {
+        asked_member(asked, member->dest->remote->life,
+            member->dest->target, member->dest, item->bytes.len);
+    }
+    give(member, item);
+}
+
+static void
+direct_request(
+    router_t *router, route_t *self, slot_t *from, const item_t *item)
+{
+    uint32_t flags = item->env->flags;
+    group_t group = visible(&self->everybody, flags);
+    if (is_empty(&group)) {
+        counter_add(&router->node->counters, COUNTER_NOBODY, 1);
+        asked_refuse(
+            router, from, item->env, EDRI_NO_RESPONDER, "");
+        return;
+    }
+    counter_add(&router->node->counters, COUNTER_ASKED, 1);
+    if (envelope_deliver(flags) != EDRI_ALL) {
+        asked_t *asked = asked_add(
+            router, item->env, item->run, self, from, false, 1);
+        member_t member = choose(router, &group);
+        ask_member(router, asked, &member, item);
+        return;
+    }
+    size_t members = 0;
+    for (size_t i = 0; i < self->handler_count; i++) {
+        members += may_reach(&self->handlers[i], flags);
+    }
+    asked_t *asked = asked_add(
+        router, item->env, item->run, self, from, true, members);
+    asked_announce(router, asked);
+    for (size_t i = 0; i < self->handler_count; i++) {
+        if (may_reach(&self->handlers[i], flags)) {
+            ask_member(router, asked, &self->handlers[i], item);
+        }
+    }
+}
+
+// must_wait says whether the event has to wait for a table.
+static bool
+must_wait(router_t *router, route_t *self, uint32_t flags)
+{
+    if ((flags & WIRE_NODE_ONLY) != 0) {
+        return false;
+    }
+    if (!known(router, self)) {
+        return true;
+    }
+    // Nobody yet: requests wait until the switch has had time to hear of all.
+    return self->handler_count == 0 && !nobody_counts(router, self) &&
+           envelope_kind(flags) == EDRI_REQUEST;
+}
+
+// direct sends one event on; 'from' is NULL when its port has gone.
+static void
+direct(router_t *router, route_t *route, slot_t *from, item_t *item)
+{
+    if (envelope_kind(item->env->flags) == EDRI_REQUEST) {
+        if (from != NULL) {
+            direct_request(router, route, from, item);
+        }
+    } else {
+        direct_notification(router, route, item);
+    }
+}
+
+void
+route_event(router_t *router, slot_t *from, slice_t bytes, slice_t content,
+    const envelope_t *env, const run_t *run, blob_t **blob_p)
+{
+    edri_kind_t kind = envelope_kind(env->flags);
+    if (kind == EDRI_REPLY) {
+        if (env->to != 0 && env->to != router->node->life) {
+            blob_t *blob = blob_p != NULL ? *blob_p : NULL;
+            if (blob_p != NULL) {
+                *blob_p = NULL;
+            }
+            remote_reply(router, env->to, bytes, env, run->base_ms, blob);
+        } else {
+            asked_reply(router, bytes, content, env, 0, blob_p);
+        }
+        return;
+    }
+    route_t *route = map_get(router->routes, env->type);
+    if (route == NULL || route->ref == NULL) {
+        route = route_find(router, env->type);
+    }
+    item_t item = {.bytes = bytes,
+        .env = env,
+        .run = run,
+        .blob = blob_p != NULL ? *blob_p : NULL};
+    // A port's earlier events of the type may still wait: keep their order.
+    if (route->pending.first != NULL || must_wait(router, route, env->flags)) {
+        outq_append(&route->pending, bytes, env, run->life, run->base_ms,
+            blob_share(item.blob));
+        route_gate(router, route);
+        return;
+    }
+    direct(router, route, from, &item);
+}
+
+// ----- tables
+
+void
+route_reconsider(router_t *router, route_t *self)
+{
+    if (self->pending.first == NULL) {
+        return;
+    }
+    outq_t waiting = self->pending;
+    self->pending = (outq_t){0};
+    chunk_t *chunk = NULL;
+    while ((chunk = outq_take(&waiting)) != NULL) {
+        slice_t rest = {chunk->data, chunk->size};
+        run_t run = {.life = chunk->life, .base_ms = chunk->base_ms};
+        slice_t bytes;
+        slice_t content;
+        envelope_t env;
+        while (batch_next(&rest, &bytes, &content) &&
+               envelope_route(content, &env) == EDRI_OK) {
+            slot_t *from = map_get(router->slots, env.id >> 48);
+            item_t item = {bytes, &env, &run, chunk->blob};
+            if (must_wait(router, self, env.flags)) {
+                outq_append(&self->pending, bytes, &env, run.life,
+                    run.base_ms, blob_share(chunk->blob));
+            } else {
+                direct(router, self, from, &item);
+            }
+        }
+        slots_flush(router); // spans point into the chunk
+        chunk_destroy(&chunk);
+    }
+    route_gate(router, self);
+}
+
+void
+route_answered(router_t *router, route_t *self, unsigned link, bool settled)
+{
+    self->answered |= (uint8_t)(1u << link);
+    if (settled) {
+        self->settled |= (uint8_t)(1u << link);
+    }
+    route_reconsider(router, self);
+}
+
+void
+routes_destroy(router_t *router)
+{
+    size_t cursor = 0;
+    void *value = NULL;
+    while (map_next(router->routes, &cursor, NULL, &value)) {
+        route_t *route = value;
+        clear_groups(route);
+        free(route->handlers);
+        free(route->observers);
+        outq_clear(&route->pending);
+        list_clear(&route->waiters);
+        free(route);
+    }
+    map_destroy(&router->routes);
+}

@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: MIT
+// node/router.h - the node's centre: directs events by type.
+//
+// DESIGN
+// One thread owns every socket of the node and all that stands here.  Files:
+//   router.c     the thread: polls, bells, the node's commands, timers
+//   slot.c       ports as the router sees them: delivery into their boxes
+//   route.c      types: who demands them, whom the next event goes to
+//   asked.c      requests on their way, replies, errors
+//   remote.c     other nodes: queues per manager, credit, frames in and out
+//   link.c       sessions with the switches and the words spoken there
+// An event is copied once from the box of its emitter into the box of its
+// receiver (or into a chunk for another node); runs of events for one receiver
+// are copied together.  On this road there is no allocation per event, no
+// protobuf-c, no clock, no log.
+
+#ifndef NODE_ROUTER_H
+#define NODE_ROUTER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <zmq.h>
+
+#include "base/box.h"
+#include "base/map.h"
+#include "core/credit.h"
+#include "core/outq.h"
+#include "core/session.h"
+#include "node/node.h"
+#include "node/port.h"
+#include "wire/frame.h"
+
+#define LINKS_MAX       8   // switches of a node
+#define FRAME_PARTS_MAX 64  // of one frame: batch and attachments
+
+typedef struct router router_t;
+typedef struct slot slot_t;
+typedef struct route route_t;
+typedef struct dest dest_t;
+typedef struct remote remote_t;
+typedef struct link link_t;
+
+// list_t is a growing list of pointers.
+typedef struct list {
+    void **items;
+    size_t count;
+    size_t capacity;
+} list_t;
+
+void list_add(list_t *self, void *item);
+bool list_remove(list_t *self, const void *item);
+void list_clear(list_t *self);
+
+// ----- slots: ports as the router sees them
+
+struct slot {
+    router_t *router;
+    uint16_t number;
+    bool ipc;                     // a port of another process
+    bool ready;                   // in router->ready: look into its 'out'
+    bool full;                    // over its limit: pushes back
+    bool lossy;
+    bool rung;                    // in this pass already
+    edri_port_t *port;            // inproc; NULL: ipc
+    uint8_t routing[32];          // ROUTER's name for it
+    size_t routing_size;
+    char *manager;                // name, or NULL
+    list_t handles;               // route_t: its demands as handler
+    list_t observes;              // route_t
+    map_t *sources;               // life → credit_in_t
+    uint64_t open;                // sum of credit_in_open of the sources
+    bool starved;                 // a source waits for credit
+    bool flush;                   // wants to know when all is sent
+    // items for it that stand side by side in the load being routed
+    const uint8_t *span;
+    size_t span_size;
+    size_t span_events;
+    uint64_t span_life;
+    int64_t span_base_ms;
+    // ipc only
+    outq_t queue;                 // frames for it
+    uint64_t sent;                // counted frames
+    uint64_t taken;               // of these, as it said
+    uint64_t received;            // counted frames from it
+    uint64_t told;                // of these, as we said
+};
+
+// slot_attach and slot_detach make and forget the slot of an in-process port.
+slot_t *slot_attach(router_t *router, edri_port_t *port, const uint8_t *routing,
+    size_t routing_size);
+void slot_detach(slot_t *self);
+
+// slot_give puts one item into the port's box, or into a span that is put with
+// the next flush.  'item' must stay until slots_flush.  'blob' is taken over.
+void slot_give(slot_t *self, slice_t item, const envelope_t *env,
+    uint64_t life, int64_t base_ms, blob_t *blob);
+
+// slots_flush puts all spans.
+void slots_flush(router_t *router);
+
+// slot_ring rings its bell with a word (0: none).
+void slot_ring(slot_t *self, char word);
+
+// slot_used is how many bytes wait there; slot_limit how many may.
+size_t slot_used(const slot_t *self);
+size_t slot_limit(const slot_t *self);
+
+// slot_starved notes that a source of the manager waits for credit: slots_check
+// looks again when there is room.  slot_grant gives one source more, if it may.
+void slot_starved(slot_t *self);
+void slot_grant(slot_t *self, uint64_t life, credit_in_t *credit);
+
+// slots_check opens what is no longer full and grants credit again.
+void slots_check(router_t *router);
+
+// ----- routes: types
+
+typedef struct member {
+    slot_t *slot;                 // here, or
+    dest_t *dest;                 // at another node
+    uint8_t links;                // bit per link whose table has it
+} member_t;
+
+// group_t is the members of one manager name; the last of a route's groups is
+// everybody.
+typedef struct group {
+    char *name;
+    slot_t *local;                // one of this node, or NULL
+    dest_t **dests;
+    size_t dest_count;
+} group_t;
+
+struct route {
+    uint64_t type;
+    typeref_t *ref;               // NULL until a port here used the type
+    member_t *handlers;
+    size_t handler_count;
+    member_t *observers;
+    size_t observer_count;
+    group_t *groups;              // of handlers by name; then everybody
+    size_t group_count;           // without everybody
+    group_t everybody;
+    bool asked;                   // we follow its tables
+    uint8_t answered;             // bit per link that gave its table
+    uint8_t settled;              // bit per link whose answer counts as 'no'
+    uint64_t version[LINKS_MAX];
+    outq_t pending;               // events that wait for the first answer
+    bool closed;                  // its gate
+    list_t waiters;               // slots that wait for the gate
+    slot_t *only;                 // fast road: the one local handler, all
+                                  // there is, or NULL
+};
+
+// route_find returns the route of a type, making it when it is new.
+route_t *route_find(router_t *router, uint64_t type);
+
+// route_event directs one item that a port of this node emitted.
+void route_event(router_t *router, slot_t *from, slice_t item,
+    slice_t content, const envelope_t *env, const run_t *run, blob_t **blob_p);
+
+// route_add and route_remove change who is there; rebuilds the groups.
+void route_add(router_t *router, route_t *route, bool observer, slot_t *slot,
+    dest_t *dest, unsigned link);
+void route_remove(router_t *router, route_t *route, bool observer,
+    const slot_t *slot, const dest_t *dest, unsigned link);
+
+// route_answered: a link gave its table; what waited is directed.
+void route_answered(
+    router_t *router, route_t *route, unsigned link, bool settled);
+
+// route_reconsider directs what waited, if all is known now.
+void route_reconsider(router_t *router, route_t *route);
+
+// route_gate opens or closes the type's gate after somebody's fullness changed.
+void route_gate(router_t *router, route_t *route);
+
+void routes_destroy(router_t *router);
+
+// ----- requests
+
+// asked_add writes down a request of a local port; asked_member whom it went
+// to.  asked_error gives the asker an error.
+typedef struct asked asked_t;
+asked_t *asked_add(router_t *router, const envelope_t *env, const run_t *run,
+    route_t *route, slot_t *from, bool all, size_t members);
+void asked_member(asked_t *self, uint64_t life, uint32_t target, dest_t *dest,
+    size_t weight);
+
+// asked_announce tells the asker of a request to ALL how many were asked.
+void asked_announce(router_t *router, const asked_t *self);
+
+// asked_refuse answers a request that went nowhere.
+void asked_refuse(router_t *router, slot_t *from, const envelope_t *env,
+    edri_err_t err, const char *text);
+
+// asked_reply directs a reply that came from 'life' (0: here) to its asker.
+void asked_reply(router_t *router, slice_t item, slice_t content,
+    const envelope_t *env, uint64_t life, blob_t **blob_p);
+
+// asked_life_gone ends what a life was asked, asked_slot_gone what a local
+// manager was asked; asked_expire forgets what is overdue.
+void asked_life_gone(router_t *router, uint64_t life);
+void asked_slot_gone(router_t *router, uint16_t target);
+void asked_expire(router_t *router);
+void asked_destroy(router_t *router);
+
+// ----- other nodes
+
+// dest_t is one manager of another node, as a receiver of ours.
+struct dest {
+    remote_t *remote;
+    uint32_t target;
+    char *manager;
+    outq_t queue;
+    credit_out_t credit;
+    size_t asked_bytes;           // requests there without a reply
+    bool active;                  // in its link's list of senders
+    bool full;                    // over its limit: pushes back
+    uint64_t bulk_wait;           // BULK seq whose arrival must come first
+    list_t routes;                // that have it as a member
+};
+
+struct remote {
+    router_t *router;
+    uint64_t life;
+    char *name;
+    uint8_t links;                // bit per link that knows it
+    dest_t **dests;
+    size_t dest_count;
+    outq_t replies;
+    bool active;                  // its replies are in the link's list
+    uint64_t seq[4];              // next, per lane
+    uint64_t path_in;             // of the frames that come from it
+    map_t *bodies;                // event id → body_t: fragments so far
+};
+
+remote_t *remote_find(router_t *router, uint64_t life, const char *name);
+void remote_gone(router_t *router, uint64_t life, const char *why);
+dest_t *remote_dest(remote_t *self, uint32_t target, const char *manager);
+
+// dest_send queues one item for a manager of another node.
+void dest_send(dest_t *self, slice_t item, const envelope_t *env,
+    int64_t base_ms, blob_t *blob);
+
+// dest_load is how much of ours is unsettled there, in bytes.
+size_t dest_load(const dest_t *self);
+
+// remote_reply queues one reply.
+void remote_reply(router_t *router, uint64_t life, slice_t item,
+    const envelope_t *env, int64_t base_ms, blob_t *blob);
+
+// remote_granted takes credit, remote_arrived the word that a body is there.
+void remote_granted(router_t *router, uint64_t life, uint32_t target,
+    uint64_t limit, uint64_t consumed);
+
+// frames_in handles a frame of events from another node; parts are the batch
+// and the attachments, which stay the caller's.
+void frames_in(link_t *link, head_t *head, zmq_msg_t *parts, size_t count);
+
+// frames_out sends what may be sent; called at the end of each pass.
+void frames_out(link_t *link);
+
+// frames_path begins a new path after a session opened: credit starts anew.
+void frames_path(link_t *link);
+
+// frames_idle says whether nothing waits for any other node.
+bool frames_idle(const router_t *router);
+
+void remotes_destroy(router_t *router);
+
+// ----- links: sessions with switches
+
+typedef enum handshake {
+    SHAKE_NONE,      // no session
+    SHAKE_OFFERED,   // Offer sent, Need awaited
+    SHAKE_DEMANDED,  // Demand sent, InForce awaited
+    SHAKE_IN_FORCE
+} handshake_t;
+
+struct link {
+    router_t *router;
+    unsigned index;
+    char *endpoint;
+    void *socket;                 // DEALER; NULL: no session
+    session_t session;
+    handshake_t shake;
+    uint64_t generation;          // of the newest Demand
+    uint64_t switch_life;
+    bool settled;
+    uint64_t path;                // of our frames: when the session opened
+    int64_t gap_ms;               // our own standstill, for the deadlines
+    uint64_t sent;                // counted frames of this session
+    uint64_t taken;               // of these, as the switch said
+    uint64_t received;            // counted frames from the switch
+    uint64_t told;                // of these, as we said
+    int64_t tell_ms;              // when 'told' must be brought up to date
+    uint64_t beat;                // our heartbeats
+    list_t senders;               // dest_t that have something to send
+    list_t repliers;              // remote_t that have replies to send
+    size_t next_sender;           // fair turn
+    bool replaced;
+};
+
+void links_init(router_t *router, const char *endpoints);
+void links_destroy(router_t *router);
+void links_open(router_t *router);
+void links_tick(router_t *router);
+int64_t links_next(const router_t *router);
+
+// link_read handles what has come, at most some messages; returns how many.
+size_t link_read(link_t *self);
+
+// link_flush sends frames and overdue 'taken'.
+void link_flush(link_t *self);
+
+// link_send sends one control word; link_send_head a head with anything.
+void link_say(link_t *self, const control_t *control);
+edri_err_t link_send_head(link_t *self, head_t *head, bool more);
+
+// link_resolve asks for a type's table on every open link.
+void link_resolve(router_t *router, uint64_t type);
+
+// link_drain withdraws all demands; links_bye ends the sessions.
+void links_drain(router_t *router);
+void links_bye(router_t *router);
+
+// links_ask forwards a tool's question (a packed edri.link.Ask); the answer
+// goes to the node's pipe.
+edri_err_t links_ask(router_t *router, const void *data, size_t size);
+
+// ----- the router
+
+struct router {
+    edri_node_t *node;
+    pthread_t thread;
+    void *ports;                  // ROUTER, inproc
+    void *ipc;                    // ROUTER, ipc; NULL: none
+    void *pipe;                   // PAIR to the node
+    map_t *slots;                 // number → slot_t
+    map_t *routes;                // type → route_t
+    map_t *remotes;               // life → remote_t
+    map_t *asked;                 // request id → asked_t
+    asked_t *first_asked;         // by deadline
+    asked_t *last_asked;
+    asked_t *free_asked;
+    list_t ready;                 // slots to be read
+    list_t spans;                 // slots with a span
+    list_t full;                  // slots over their limit or starved
+    list_t flushing;              // slots that wait for a flush
+    link_t links[LINKS_MAX];
+    unsigned link_count;
+    load_t load;                  // being routed
+    int64_t now_ms;               // read once per wake-up
+    uint64_t random;              // for choices
+    int64_t expire_ms;            // when to look for overdue requests
+    size_t body_bytes;            // of bodies coming in fragments
+    bool opened;                  // links may connect
+    bool told_ready;
+    bool draining;
+    bool told_drained;
+    int64_t drain_ms;             // when demands count as withdrawn
+    bool stop;
+};
+
+// router_new starts the thread and returns when it answers.  EDRI_SYSTEM and a
+// text in the node when it cannot bind.
+edri_err_t router_new(edri_node_t *node, router_t **self_p) EDRI_MUST_CHECK;
+
+// router_destroy joins the thread (told to stop before) and frees it.
+void router_destroy(router_t **self_p);
+
+// router_tell sends a word with a text over the pipe to the node.
+void router_tell(router_t *self, const char *word, edri_err_t err,
+    const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+// router_random returns the next pseudo-random number.
+uint64_t router_random(router_t *self);
+
+#endif

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: MIT
+// slot.c - ports as the router sees them: delivery into their boxes.
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "node/router.h"
+
+// ----- lists
+
+void
+list_add(list_t *self, void *item)
+{
+    if (self->count == self->capacity) {
+        self->capacity = self->capacity * 2 + 4;
+        self->items = mem_resize(self->items, self->capacity * sizeof(void *));
+    }
+    self->items[self->count++] = item;
+}
+
+bool
+list_remove(list_t *self, const void *item)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        if (self->items[i] == item) {
+            self->items[i] = self->items[--self->count];
+            return true;
+        }
+    }
+    return false;
+}
+
+void
+list_clear(list_t *self)
+{
+    free(self->items);
+    *self = (list_t){0};
+}
+
+// ----- coming and going
+
+slot_t *
+slot_attach(router_t *router, edri_port_t *port, const uint8_t *routing,
+    size_t routing_size)
+{
+    slot_t *self = mem_new(sizeof *self);
+    self->router = router;
+    self->number = port->number;
+    self->port = port;
+    self->lossy = port->lossy;
+    self->manager = str_dup(port->manager);
+    self->sources = map_new();
+    self->routing_size = routing_size;
+    memcpy(self->routing, routing, routing_size);
+    (void)map_put(router->slots, self->number, self);
+    for (size_t i = 0; i < port->demand_count; i++) {
+        const demand_t *demand = &port->demands[i];
+        route_t *route = route_find(router, demand->ref->type->id);
+        list_add(demand->observer ? &self->observes : &self->handles, route);
+        route_add(router, route, demand->observer, self, NULL, 0);
+    }
+    return self;
+}
+
+void
+slot_detach(slot_t *self)
+{
+    router_t *router = self->router;
+    slots_flush(router);
+    for (size_t i = 0; i < self->handles.count; i++) {
+        route_remove(router, self->handles.items[i], false, self, NULL, 0);
+    }
+    for (size_t i = 0; i < self->observes.count; i++) {
+        route_remove(router, self->observes.items[i], true, self, NULL, 0);
+    }
+    size_t cursor = 0;
+    void *item = NULL;
+    while (map_next(router->routes, &cursor, NULL, &item)) {
+        (void)list_remove(&((route_t *)item)->waiters, self);
+    }
+    (void)list_remove(&router->ready, self);
+    (void)list_remove(&router->full, self);
+    (void)list_remove(&router->flushing, self);
+    (void)map_take(router->slots, self->number);
+    asked_slot_gone(router, self->number);
+    cursor = 0;
+    while (map_next(self->sources, &cursor, NULL, &item)) {
+        free(item);
+    }
+    map_destroy(&self->sources);
+    list_clear(&self->handles);
+    list_clear(&self->observes);
+    outq_clear(&self->queue);
+    free(self->manager);
+    free(self);
+}
+
+// ----- delivery
+
+void
+slot_ring(slot_t *self, char word)
+{
+    // An unknown peer is one that has just gone: nothing to ring.
+    if (zmq_send(self->router->ports, self->routing, self->routing_size,
+            ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0) {
+        (void)zmq_send(
+            self->router->ports, &word, word != 0 ? 1 : 0, ZMQ_DONTWAIT);
+    }
+}
+
+size_t
+slot_used(const slot_t *self)
+{
+    return self->ipc ? self->queue.bytes : box_used(self->port->in);
+}
+
+size_t
+slot_limit(const slot_t *self)
+{
+    return self->router->node->limits.manager_queue;
+}
+
+// count_events counts the envelopes of a load that is thrown away.
+static uint64_t
+count_events(load_t *load)
+{
+    uint64_t count = 0;
+    slice_t rest = {load->data, load->size};
+    slice_t item;
+    slice_t content;
+    while (batch_next(&rest, &item, &content)) {
+        count++;
+    }
+    return count;
+}
+
+// shed makes room in a lossy port: what it has not taken yet is dropped.
+static void
+shed(slot_t *self)
+{
+    load_t load = {0};
+    if (box_take(self->port->in, &load)) {
+        counter_add(&self->router->node->counters, COUNTER_LOSSY,
+            count_events(&load));
+        (void)box_release(self->port->in, load.weight);
+        load_clear(&load);
+    }
+}
+
+// set_full notes that a port has come over its limit, or back.
+static void
+set_full(slot_t *self, bool full)
+{
+    if (self->full == full) {
+        return;
+    }
+    self->full = full;
+    for (size_t i = 0; i < self->handles.count; i++) {
+        route_gate(self->router, self->handles.items[i]);
+    }
+}
+
+// watch asks to be rung when the port has caught up; the slot stays in 'full'.
+static void
+watch(slot_t *self)
+{
+    list_t *full = &self->router->full;
+    for (size_t i = 0; i < full->count; i++) {
+        if (full->items[i] == self) {
+            return;
+        }
+    }
+    list_add(full, self);
+    if (!self->ipc) {
+        (void)box_watch(self->port->in, slot_limit(self) / 2);
+    }
+}
+
+// filled looks at the port's fullness after something was put.
+static void
+filled(slot_t *self)
+{
+    if (slot_used(self) <= slot_limit(self)) {
+        return;
+    }
+    if (self->lossy && !self->ipc) {
+        shed(self);
+        return;
+    }
+    set_full(self, true);
+    watch(self);
+}
+
+static void
+put(slot_t *self, slice_t bytes, size_t events, uint64_t life,
+    int64_t base_ms, blob_t *blob)
+{
+    counter_add(&self->router->node->counters, COUNTER_DELIVERED, events);
+    if (box_put(self->port->in, bytes.data, bytes.len, life, base_ms, &blob,
+            blob != NULL)) {
+        slot_ring(self, 0);
+    }
+    filled(self);
+}
+
+static void
+flush_span(slot_t *self)
+{
+    if (self->span_size > 0) {
+        slice_t bytes = {self->span, self->span_size};
+        self->span_size = 0;
+        put(self, bytes, self->span_events, self->span_life,
+            self->span_base_ms, NULL);
+    }
+}
+
+void
+slot_give(slot_t *self, slice_t item, const envelope_t *env, uint64_t life,
+    int64_t base_ms, blob_t *blob)
+{
+    if (self->ipc) {
+        outq_append(&self->queue, item, env, life, base_ms, blob);
+        filled(self);
+        return;
+    }
+    bool joins = self->span_size > 0 && blob == NULL &&
+                 self->span + self->span_size == item.data &&
+                 self->span_life == life && self->span_base_ms == base_ms;
+    if (joins) {
+        self->span_size += item.len;
+        self->span_events++;
+        return;
+    }
+    flush_span(self);
+    if (blob != NULL) {
+        put(self, item, 1, life, base_ms, blob);
+        return;
+    }
+    self->span = item.data;
+    self->span_size = item.len;
+    self->span_events = 1;
+    self->span_life = life;
+    self->span_base_ms = base_ms;
+    list_add(&self->router->spans, self);
+}
+
+void
+slots_flush(router_t *router)
+{
+    for (size_t i = 0; i < router->spans.count; i++) {
+        flush_span(router->spans.items[i]);
+    }
+    router->spans.count = 0;
+}
+
+// ----- room again
+
+void
+slot_starved(slot_t *self)
+{
+    self->starved = true;
+    watch(self);
+}
+
+// grant_all gives the sources of a manager what there is room for.
+static void
+grant_all(slot_t *self)
+{
+    size_t cursor = 0;
+    uint64_t life = 0;
+    void *value = NULL;
+    self->starved = false;
+    while (map_next(self->sources, &cursor, &life, &value)) {
+        slot_grant(self, life, value);
+    }
+}
+
+void
+slots_check(router_t *router)
+{
+    for (size_t i = router->full.count; i > 0; i--) {
+        slot_t *slot = router->full.items[i - 1];
+        size_t level = slot_limit(slot) / 2;
+        if (slot_used(slot) > level &&
+            (slot->ipc || box_watch(slot->port->in, level))) {
+            continue;
+        }
+        (void)list_remove(&router->full, slot);
+        set_full(slot, false);
+        if (slot->starved) {
+            grant_all(slot);
+        }
+    }
+}
