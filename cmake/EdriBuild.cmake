@@ -23,8 +23,7 @@ function(edri_module name)
   add_library(edri_${name} OBJECT ${ARG_UNPARSED_ARGUMENTS})
   set_target_properties(edri_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
   target_include_directories(edri_${name} PUBLIC
-    ${PROJECT_SOURCE_DIR}/lib/include ${PROJECT_SOURCE_DIR}/lib
-    ${PROJECT_BINARY_DIR}/proto)
+    ${PROJECT_SOURCE_DIR}/lib/include ${PROJECT_SOURCE_DIR}/lib)
   target_link_libraries(edri_${name} PUBLIC ${ARG_LINK} PRIVATE edri_flags)
 endfunction()
 

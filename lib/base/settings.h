@@ -75,8 +75,9 @@ bool settings_section_next(const settings_t *self, const char *section,
     const void **cursor, const char **name_p);
 const char *settings_section_text(const settings_t *self, const char *path);
 
-// settings_section_where returns "FILE:LINE" of that path for messages, or "".
-const char *settings_section_where(const settings_t *self, const char *path);
+// settings_section_where returns "FILE:LINE" of that path for messages, or "";
+// the caller frees it.
+char *settings_section_where(const settings_t *self, const char *path);
 
 // settings_error says what the last failed call found; "" otherwise.
 const char *settings_error(const settings_t *self);

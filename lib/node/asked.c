@@ -20,23 +20,23 @@ typedef struct responder {
     uint64_t life;
     uint32_t target;
     bool done;
-    dest_t *dest;                 // NULL: here
-    size_t weight;                // bytes that count as unsettled there
+    dest_t *dest;  // NULL: here
+    size_t weight; // bytes that count as unsettled there
 } responder_t;
 
 struct asked {
-    struct asked *before;         // by deadline
+    struct asked *before; // by deadline
     struct asked *after;
     uint64_t id;
     int64_t until_ms;
     route_t *route;
-    uint16_t port;                // who asked
+    uint16_t port; // who asked
     bool all;
     uint32_t flags;
-    size_t open;                  // responders that have not answered
+    size_t open; // responders that have not answered
     size_t count;
     size_t capacity;
-    responder_t *responders;      // 'one', or memory of its own
+    responder_t *responders; // 'one', or memory of its own
     responder_t one;
 };
 
@@ -75,8 +75,8 @@ asked_add(router_t *router, const envelope_t *env, const run_t *run,
 }
 
 void
-asked_member(asked_t *self, uint64_t life, uint32_t target, dest_t *dest,
-    size_t weight)
+asked_member(
+    asked_t *self, uint64_t life, uint32_t target, dest_t *dest, size_t weight)
 {
     edri_assert(self->count < self->capacity);
     self->responders[self->count++] = (responder_t){
@@ -201,8 +201,8 @@ copy_to_observers(router_t *router, const route_t *route, slice_t content,
             slot_give(member->slot, (slice_t){room, size}, &env, life, 0,
                 blob_share(blob));
         } else if (!member->dest->full) {
-            dest_send(member->dest, (slice_t){room, size}, &env, 0,
-                blob_share(blob));
+            dest_send(
+                member->dest, (slice_t){room, size}, &env, 0, blob_share(blob));
         } else {
             counter_add(&router->node->counters, COUNTER_LOSSY, 1);
         }
@@ -228,8 +228,7 @@ asked_reply(router_t *router, slice_t item, slice_t content,
 {
     asked_t *self = map_get(router->asked, env->request);
     uint64_t from = life != 0 ? life : router->node->life;
-    responder_t *responder =
-        self != NULL ? find_responder(self, from) : NULL;
+    responder_t *responder = self != NULL ? find_responder(self, from) : NULL;
     if (responder == NULL || self->route->type != env->type) {
         counter_add(&router->node->counters, COUNTER_LATE, 1);
         return;

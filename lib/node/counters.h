@@ -22,6 +22,7 @@
     X(EXPIRED, "events.expired", "not delivered before their time to live")   \
     X(LOSSY, "events.dropped_lossy", "dropped by receivers that may lose")    \
     X(LOST, "events.lost", "lost with a link or with the node they went to")  \
+    X(LOST_FRAMES, "frames.lost", "untaken by a switch when its link broke")  \
     X(REFUSED, "events.refused", "dropped by a switch, which said why")       \
     X(UNDECODABLE, "events.undecodable", "bodies that could not be unpacked") \
     X(MALFORMED, "frames.malformed", "bytes from peers that break the wire")  \

@@ -44,8 +44,8 @@ drop_blob(void *data, void *hint)
 static void
 send_part(link_t *link, zmq_msg_t *part, bool more)
 {
-    if (zmq_msg_send(part, link->socket,
-            ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)) < 0) {
+    if (zmq_msg_send(
+            part, link->socket, ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)) < 0) {
         (void)zmq_msg_close(part);
     }
 }
@@ -92,8 +92,7 @@ send_chunk(link_t *link, remote_t *remote, chunk_t *chunk, int lane,
         return;
     }
     remote->seq[lane] += fragment != NULL ? 1 : chunk->events;
-    counter_add(
-        &link->router->node->counters, COUNTER_SENT, chunk->events);
+    counter_add(&link->router->node->counters, COUNTER_SENT, chunk->events);
     zmq_msg_t part;
     (void)zmq_msg_init_data(
         &part, chunk->data, chunk->size, free_chunk_data, NULL);
@@ -112,8 +111,7 @@ send_chunk(link_t *link, remote_t *remote, chunk_t *chunk, int lane,
 // send_fragment sends the next part of a large body.  Returns true when the
 // envelope went with it: the chunk is gone.
 static bool
-send_fragment(
-    link_t *link, remote_t *remote, outq_t *queue, uint32_t *target)
+send_fragment(link_t *link, remote_t *remote, outq_t *queue, uint32_t *target)
 {
     chunk_t *chunk = queue->first;
     size_t total = blob_size(chunk->blob);
@@ -203,8 +201,7 @@ dest_turn(link_t *link, dest_t *dest)
     if (!is_large(chunk)) {
         send_chunk(link, dest->remote, outq_take(&dest->queue),
             EDRI__WIRE__LANE__EVENT, &dest->target, NULL);
-    } else if (send_fragment(
-                   link, dest->remote, &dest->queue, &dest->target)) {
+    } else if (send_fragment(link, dest->remote, &dest->queue, &dest->target)) {
         dest->bulk_wait = dest->remote->seq[EDRI__WIRE__LANE__BULK];
     }
     dest_check(dest);
@@ -289,8 +286,8 @@ credit_of(slot_t *slot, uint64_t life)
 }
 
 static void
-tell_credit(link_t *link, remote_t *remote, slot_t *slot,
-    const credit_in_t *credit)
+tell_credit(
+    link_t *link, remote_t *remote, slot_t *slot, const credit_in_t *credit)
 {
     head_t head;
     Edri__Wire__Destination to;
@@ -375,8 +372,8 @@ demanded(const slot_t *slot, const envelope_t *env)
 
 // parts_t walks a frame's batch with its attachments.
 typedef struct parts {
-    slice_t rest;                 // of the batch
-    blob_t **blobs;               // one per attachment
+    slice_t rest;   // of the batch
+    blob_t **blobs; // one per attachment
     size_t count;
     size_t next;
     slice_t item;
@@ -408,8 +405,8 @@ parts_next(parts_t *self)
 typedef struct frame {
     link_t *link;
     head_t *head;
-    uint64_t life;                // who sent it
-    int64_t base_ms;              // when its ttls began
+    uint64_t life;   // who sent it
+    int64_t base_ms; // when its ttls began
     slice_t batch;
     blob_t **blobs;
     size_t blob_count;
@@ -418,8 +415,7 @@ typedef struct frame {
 static void
 malformed(const frame_t *frame, const char *what)
 {
-    counter_add(
-        &frame->link->router->node->counters, COUNTER_MALFORMED, 1);
+    counter_add(&frame->link->router->node->counters, COUNTER_MALFORMED, 1);
     edri_log_warn("FRAME-MALFORMED", "life=%016llx what=\"%s\"",
         (unsigned long long)frame->life, what);
 }
@@ -485,8 +481,8 @@ replies_in(const frame_t *frame)
             counter_add(&router->node->counters, COUNTER_DENIED, 1);
             continue;
         }
-        asked_reply(router, at.item, at.content, &at.env, frame->life,
-            at.blob_p);
+        asked_reply(
+            router, at.item, at.content, &at.env, frame->life, at.blob_p);
     }
     slots_flush(router);
     if (at.rest.len > 0) {
@@ -585,8 +581,8 @@ bulk_in(frame_t *frame, const Edri__Wire__Destination *to)
         malformed(frame, "a fragment out of place, or over node.body_limit");
         return;
     }
-    memcpy(blob_data(body->blob) + body->have, blob_data(frame->blobs[0]),
-        size);
+    memcpy(
+        blob_data(body->blob) + body->have, blob_data(frame->blobs[0]), size);
     body->have += size;
     if (body->have < blob_size(body->blob)) {
         return;
@@ -616,8 +612,8 @@ control_in(const frame_t *frame)
     for (size_t i = 0; i < head->n_credits; i++) {
         const Edri__Wire__Credit *word = head->credits[i];
         if (word->path == frame->link->path || word->path == 0) {
-            remote_granted(router, frame->life, word->target, word->limit,
-                word->consumed);
+            remote_granted(
+                router, frame->life, word->target, word->limit, word->consumed);
         }
     }
     for (size_t i = 0; i < head->n_flows; i++) {
@@ -652,8 +648,8 @@ wrap(zmq_msg_t *part)
     zmq_msg_t *message = mem_new(sizeof *message);
     (void)zmq_msg_init(message);
     (void)zmq_msg_move(message, part);
-    return blob_wrap(zmq_msg_data(message), zmq_msg_size(message),
-        close_message, message);
+    return blob_wrap(
+        zmq_msg_data(message), zmq_msg_size(message), close_message, message);
 }
 
 // on_path follows the source's paths: a younger one begins anew, an older one
@@ -685,8 +681,8 @@ frames_in(link_t *link, head_t *head, zmq_msg_t *parts, size_t count)
     }
     blob_t *blobs[FRAME_PARTS_MAX];
     if (count > 0) {
-        frame.batch = (slice_t){zmq_msg_data(&parts[0]),
-            zmq_msg_size(&parts[0])};
+        frame.batch =
+            (slice_t){zmq_msg_data(&parts[0]), zmq_msg_size(&parts[0])};
         frame.blobs = blobs;
         for (size_t i = 1; i < count; i++) {
             blobs[frame.blob_count++] = wrap(&parts[i]);

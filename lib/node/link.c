@@ -151,16 +151,13 @@ open_socket(link_t *self)
     int64_t largest = WIRE_MESSAGE_MAX + HEAD_CONTROL_MAX;
     bool fine =
         self->socket != NULL &&
-        zmq_setsockopt(self->socket, ZMQ_LINGER, &linger, sizeof linger) ==
+        zmq_setsockopt(self->socket, ZMQ_LINGER, &linger, sizeof linger) == 0 &&
+        zmq_setsockopt(self->socket, ZMQ_RECONNECT_IVL, &never, sizeof never) ==
             0 &&
-        zmq_setsockopt(
-            self->socket, ZMQ_RECONNECT_IVL, &never, sizeof never) == 0 &&
         zmq_setsockopt(self->socket, ZMQ_SNDHWM, &hwm, sizeof hwm) == 0 &&
         zmq_setsockopt(self->socket, ZMQ_RCVHWM, &hwm, sizeof hwm) == 0 &&
-        zmq_setsockopt(self->socket, ZMQ_SNDBUF, &buffer, sizeof buffer) ==
-            0 &&
-        zmq_setsockopt(self->socket, ZMQ_RCVBUF, &buffer, sizeof buffer) ==
-            0 &&
+        zmq_setsockopt(self->socket, ZMQ_SNDBUF, &buffer, sizeof buffer) == 0 &&
+        zmq_setsockopt(self->socket, ZMQ_RCVBUF, &buffer, sizeof buffer) == 0 &&
         zmq_setsockopt(
             self->socket, ZMQ_MAXMSGSIZE, &largest, sizeof largest) == 0 &&
         zmq_connect(self->socket, self->endpoint) == 0;
@@ -250,8 +247,8 @@ handle_frame(link_t *self, zmq_msg_t *parts, size_t count)
     if (head_read(bytes, &head, &why) != EDRI_OK ||
         !note_taken(self, head->taken)) {
         counter_add(counters, COUNTER_MALFORMED, 1);
-        edri_log_warn("LINK-MALFORMED", "switch=%s what=\"%s\"",
-            self->endpoint, head != NULL ? "taken" : why);
+        edri_log_warn("LINK-MALFORMED", "switch=%s what=\"%s\"", self->endpoint,
+            head != NULL ? "taken" : why);
         head_free(&head);
         link_end(self, "malformed head");
         return false;
@@ -358,11 +355,9 @@ links_tick(router_t *router)
     for (unsigned i = 0; router->opened && i < router->link_count; i++) {
         link_t *link = &router->links[i];
         if (!link->replaced && router->now_ms >= session_next(&link->session)) {
-            const char *why = link->session.state == SESSION_HELLO
-                                  ? "no answer"
-                                  : "silent";
-            carry_out(
-                link, session_tick(&link->session, router->now_ms), why);
+            const char *why =
+                link->session.state == SESSION_HELLO ? "no answer" : "silent";
+            carry_out(link, session_tick(&link->session, router->now_ms), why);
         }
     }
 }

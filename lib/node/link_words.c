@@ -15,6 +15,8 @@
 // offer tells the switch every type that the node's managers handle or emit,
 // and those that its ports have used so far.
 typedef struct offer {
+    uint64_t only; // this type; 0: all
+
     Edri__Link__TypeInfo *infos;
     size_t count;
 } offer_t;
@@ -25,8 +27,11 @@ add_info(uint64_t key, void *value, void *arg)
     offer_t *offer = arg;
     const typeref_t *ref = value;
     const edri_type_t *type = ref->type;
-    offer->infos = mem_resize(
-        offer->infos, (offer->count + 1) * sizeof *offer->infos);
+    if (offer->only != 0 && offer->only != key) {
+        return;
+    }
+    offer->infos =
+        mem_resize(offer->infos, (offer->count + 1) * sizeof *offer->infos);
     Edri__Link__TypeInfo *info = &offer->infos[offer->count++];
     edri__link__type_info__init(info);
     info->name = str_dup(type->name);
@@ -38,10 +43,11 @@ add_info(uint64_t key, void *value, void *arg)
     info->emits = !info->handles;
 }
 
+// say_offer offers one type, or (0) all.
 static void
-say_offer(link_t *self)
+say_offer(link_t *self, uint64_t only)
 {
-    offer_t all = {0};
+    offer_t all = {.only = only};
     shared_map_each(self->router->node->types, add_info, &all);
     Edri__Link__Offer offer = EDRI__LINK__OFFER__INIT;
     offer.n_types = all.count;
@@ -59,7 +65,6 @@ say_offer(link_t *self)
     }
     free(all.infos);
     free(offer.types);
-    self->shake = SHAKE_OFFERED;
 }
 
 typedef struct file_search {
@@ -74,8 +79,7 @@ match_file(uint64_t key, void *value, void *arg)
     file_search_t *search = arg;
     const edri_file_t *file = ((const typeref_t *)value)->type->file;
     if (search->sha256->len == sizeof file->sha256 &&
-        memcmp(search->sha256->data, file->sha256, sizeof file->sha256) ==
-            0) {
+        memcmp(search->sha256->data, file->sha256, sizeof file->sha256) == 0) {
         search->file = file;
     }
 }
@@ -100,50 +104,81 @@ say_describe(link_t *self, const ProtobufCBinaryData *sha256)
     free(copy);
 }
 
-// demand_all says what every manager wants, or (add false) no longer wants.
+// wants_t gathers what is to be said in one Demand.
+typedef struct wants {
+    Edri__Link__Wanted **list;
+    size_t count;
+} wants_t;
+
 static void
-demand_all(link_t *self, bool add)
+want(wants_t *self, const slot_t *slot, const route_t *route, bool observer)
 {
-    router_t *router = self->router;
-    Edri__Link__Demand demand = EDRI__LINK__DEMAND__INIT;
-    Edri__Link__Wanted **list = NULL;
-    size_t count = 0;
-    size_t cursor = 0;
-    void *value = NULL;
-    while (map_next(router->slots, &cursor, NULL, &value)) {
-        slot_t *slot = value;
-        for (size_t i = 0; i < slot->handles.count + slot->observes.count;
-             i++) {
-            bool observer = i >= slot->handles.count;
-            route_t *route =
-                observer ? slot->observes.items[i - slot->handles.count]
-                         : slot->handles.items[i];
-            if (route->ref != NULL && !route->ref->type->shareable) {
-                continue;
-            }
-            Edri__Link__Wanted *wanted = mem_new(sizeof *wanted);
-            edri__link__wanted__init(wanted);
-            wanted->type = route->type;
-            wanted->manager = slot->manager;
-            wanted->target = slot->number;
-            wanted->role = observer ? EDRI__LINK__ROLE__OBSERVER
-                                    : EDRI__LINK__ROLE__HANDLER;
-            wanted->lossy = slot->lossy || observer;
-            list = mem_resize(list, (count + 1) * sizeof *list);
-            list[count++] = wanted;
-        }
+    if (route->ref != NULL && !route->ref->type->shareable) {
+        return;
     }
+    Edri__Link__Wanted *wanted = mem_new(sizeof *wanted);
+    edri__link__wanted__init(wanted);
+    wanted->type = route->type;
+    wanted->manager = slot->manager;
+    wanted->target = slot->number;
+    wanted->role =
+        observer ? EDRI__LINK__ROLE__OBSERVER : EDRI__LINK__ROLE__HANDLER;
+    wanted->lossy = slot->lossy || observer;
+    self->list = mem_resize(self->list, (self->count + 1) * sizeof *self->list);
+    self->list[self->count++] = wanted;
+}
+
+static void
+want_slot(wants_t *self, const slot_t *slot)
+{
+    for (size_t i = 0; i < slot->handles.count; i++) {
+        want(self, slot, slot->handles.items[i], false);
+    }
+    for (size_t i = 0; i < slot->observes.count; i++) {
+        want(self, slot, slot->observes.items[i], true);
+    }
+}
+
+static void
+say_demand(link_t *self, wants_t *wants, bool add)
+{
+    Edri__Link__Demand demand = EDRI__LINK__DEMAND__INIT;
     demand.generation = ++self->generation;
-    *(add ? &demand.add : &demand.remove) = list;
-    *(add ? &demand.n_add : &demand.n_remove) = count;
+    *(add ? &demand.add : &demand.remove) = wants->list;
+    *(add ? &demand.n_add : &demand.n_remove) = wants->count;
     control_t word = EDRI__LINK__CONTROL__INIT;
     word.word_case = EDRI__LINK__CONTROL__WORD_DEMAND;
     word.demand = &demand;
     link_say(self, &word);
-    for (size_t i = 0; i < count; i++) {
-        free(list[i]);
+    for (size_t i = 0; i < wants->count; i++) {
+        free(wants->list[i]);
     }
-    free(list);
+    free(wants->list);
+}
+
+// demand_all says what every manager wants, or (add false) no longer wants.
+static void
+demand_all(link_t *self, bool add)
+{
+    wants_t wants = {0};
+    size_t cursor = 0;
+    void *value = NULL;
+    while (map_next(self->router->slots, &cursor, NULL, &value)) {
+        want_slot(&wants, value);
+    }
+    say_demand(self, &wants, add);
+}
+
+void
+links_demand(router_t *router, const slot_t *slot, bool add)
+{
+    for (unsigned i = 0; i < router->link_count; i++) {
+        if (router->links[i].shake >= SHAKE_DEMANDED) {
+            wants_t wants = {0};
+            want_slot(&wants, slot);
+            say_demand(&router->links[i], &wants, add);
+        }
+    }
 }
 
 void
@@ -179,13 +214,13 @@ on_in_force(link_t *self, const Edri__Link__InForce *word)
 {
     router_t *router = self->router;
     for (size_t i = 0; i < word->n_late; i++) {
-        edri_log_warn("DEMAND-LATE", "switch=%s node=%s", self->endpoint,
-            word->late[i]);
+        edri_log_warn(
+            "DEMAND-LATE", "switch=%s node=%s", self->endpoint, word->late[i]);
     }
     for (size_t i = 0; i < word->n_refused; i++) {
         const Edri__Link__Refusal *refusal = word->refused[i];
-        edri_log_error("TYPE-REFUSED", "switch=%s text=\"%s\"",
-            self->endpoint, refusal->text);
+        edri_log_error("TYPE-REFUSED", "switch=%s text=\"%s\"", self->endpoint,
+            refusal->text);
         if (!router->told_ready) {
             router->told_ready = true;
             router_tell(router, "ERROR", (edri_err_t)refusal->error,
@@ -250,7 +285,8 @@ on_welcome(link_t *self, const Edri__Link__Welcome *word)
         word->name, (unsigned long long)word->life);
     self->switch_life = word->life;
     self->settled = word->settled;
-    say_offer(self);
+    say_offer(self, 0);
+    self->shake = SHAKE_OFFERED;
     resolve_all(self);
     frames_path(self);
 }
@@ -260,8 +296,7 @@ on_welcome(link_t *self, const Edri__Link__Welcome *word)
 static dest_t *
 dest_of(link_t *self, const Edri__Link__Member *member)
 {
-    remote_t *remote =
-        remote_find(self->router, member->life, member->node);
+    remote_t *remote = remote_find(self->router, member->life, member->node);
     remote->links |= (uint8_t)(1u << self->index);
     return remote_dest(remote, member->target, member->manager);
 }
@@ -323,8 +358,7 @@ static void
 drop_absent(link_t *self, route_t *route, const Edri__Link__Table *table)
 {
     for (int observer = 0; observer < 2; observer++) {
-        size_t count =
-            observer ? route->observer_count : route->handler_count;
+        size_t count = observer ? route->observer_count : route->handler_count;
         for (size_t i = count; i > 0; i--) {
             const member_t *list =
                 observer ? route->observers : route->handlers;
@@ -332,8 +366,8 @@ drop_absent(link_t *self, route_t *route, const Edri__Link__Table *table)
             if (member.dest != NULL &&
                 (member.links & 1u << self->index) != 0 &&
                 !in_table(table, &member, observer)) {
-                route_remove(self->router, route, observer, NULL,
-                    member.dest, self->index);
+                route_remove(self->router, route, observer, NULL, member.dest,
+                    self->index);
             }
         }
     }
@@ -385,7 +419,7 @@ link_resolve(router_t *router, uint64_t type)
 {
     for (unsigned i = 0; i < router->link_count; i++) {
         if (router->links[i].session.state == SESSION_UP) {
-            say_offer_type(&router->links[i], type);
+            say_offer(&router->links[i], type);
             link_ask_table(&router->links[i], type);
         }
     }
@@ -447,7 +481,6 @@ on_dropped(link_t *self, const Edri__Link__Dropped *word)
         "switch=%s life=%016llx lane=%u error=%s events=%llu", self->endpoint,
         (unsigned long long)word->life, word->lane,
         edri_err_name((edri_err_t)word->error), (unsigned long long)events);
-    asked_dropped(self->router, word->life);
 }
 
 static void

@@ -51,7 +51,7 @@ struct edri_node {
     int wake_fd; // ends edri_node_wait
     int argc;    // what was not for us
     char **argv;
-    char **argv_copy; // the array that argv points into
+
     bool wants_help;
     bool signals;         // edri_node_run took SIGTERM and SIGINT
     edri_err_t first_err; // of the setting-up

@@ -45,8 +45,8 @@ remote_dest(remote_t *self, uint32_t target, const char *manager)
     dest->target = target;
     dest->manager = str_dup(manager);
     credit_out_init(&dest->credit, initial_credit());
-    self->dests = mem_resize(
-        self->dests, (self->dest_count + 1) * sizeof *self->dests);
+    self->dests =
+        mem_resize(self->dests, (self->dest_count + 1) * sizeof *self->dests);
     self->dests[self->dest_count++] = dest;
     return dest;
 }
@@ -58,8 +58,7 @@ remote_link(const remote_t *self)
 {
     for (unsigned i = 0; i < self->router->link_count; i++) {
         link_t *link = &self->router->links[i];
-        if ((self->links & 1u << i) != 0 &&
-            link->session.state == SESSION_UP) {
+        if ((self->links & 1u << i) != 0 && link->session.state == SESSION_UP) {
             return link;
         }
     }
@@ -142,8 +141,8 @@ remote_reply(router_t *router, uint64_t life, slice_t item,
 }
 
 void
-remote_granted(router_t *router, uint64_t life, uint32_t target,
-    uint64_t limit, uint64_t consumed)
+remote_granted(router_t *router, uint64_t life, uint32_t target, uint64_t limit,
+    uint64_t consumed)
 {
     remote_t *self = map_get(router->remotes, life);
     for (size_t i = 0; self != NULL && i < self->dest_count; i++) {
@@ -258,8 +257,8 @@ remote_gone(router_t *router, uint64_t life, const char *why)
     if (self == NULL) {
         return;
     }
-    edri_log_info("NODE-GONE", "node=%s life=%016llx reason=\"%s\"",
-        self->name, (unsigned long long)life, why);
+    edri_log_info("NODE-GONE", "node=%s life=%016llx reason=\"%s\"", self->name,
+        (unsigned long long)life, why);
     leave_lists(self);
     // First out of all routes, then its events: they must not come back.
     for (size_t i = 0; i < self->dest_count; i++) {

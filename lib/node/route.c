@@ -44,8 +44,8 @@ join(group_t *group, const member_t *member)
         group->local = member->slot;
         return;
     }
-    group->dests = mem_resize(
-        group->dests, (group->dest_count + 1) * sizeof(dest_t *));
+    group->dests =
+        mem_resize(group->dests, (group->dest_count + 1) * sizeof(dest_t *));
     group->dests[group->dest_count++] = member->dest;
 }
 
@@ -82,8 +82,8 @@ rebuild(router_t *router, route_t *self)
 }
 
 static member_t *
-find_member(member_t *members, size_t count, const slot_t *slot,
-    const dest_t *dest)
+find_member(
+    member_t *members, size_t count, const slot_t *slot, const dest_t *dest)
 {
     for (size_t i = 0; i < count; i++) {
         if (members[i].slot == slot && members[i].dest == dest) {
@@ -105,8 +105,8 @@ route_add(router_t *router, route_t *self, bool observer, slot_t *slot,
         return;
     }
     *list = mem_resize(*list, (*count + 1) * sizeof **list);
-    (*list)[(*count)++] = (member_t){
-        .slot = slot, .dest = dest, .links = (uint8_t)(1u << link)};
+    (*list)[(*count)++] =
+        (member_t){.slot = slot, .dest = dest, .links = (uint8_t)(1u << link)};
     if (dest != NULL) {
         list_add(&dest->routes, self);
     }
@@ -116,8 +116,8 @@ route_add(router_t *router, route_t *self, bool observer, slot_t *slot,
 }
 
 void
-route_remove(router_t *router, route_t *self, bool observer,
-    const slot_t *slot, const dest_t *dest, unsigned link)
+route_remove(router_t *router, route_t *self, bool observer, const slot_t *slot,
+    const dest_t *dest, unsigned link)
 {
     member_t *list = observer ? self->observers : self->handlers;
     size_t *count = observer ? &self->observer_count : &self->handler_count;
@@ -211,8 +211,8 @@ static member_t
 choose(router_t *router, const group_t *group)
 {
     slot_t *local = group->local;
-    if (local != NULL && (group->dest_count == 0 ||
-                             slot_used(local) < slot_limit(local) / 2)) {
+    if (local != NULL &&
+        (group->dest_count == 0 || slot_used(local) < slot_limit(local) / 2)) {
         return (member_t){.slot = local};
     }
     size_t count = group->dest_count;
@@ -265,7 +265,7 @@ typedef struct item {
     slice_t bytes;
     const envelope_t *env;
     const run_t *run;
-    blob_t *blob;                 // shared by those who get it
+    blob_t *blob; // shared by those who get it
 } item_t;
 
 static void
@@ -341,11 +341,10 @@ ask_member(router_t *router, asked_t *asked, const member_t *member,
     const item_t *item)
 {
     if (member->slot != NULL) {
-        asked_member(
-            asked, router->node->life, member->slot->number, NULL, 0);
+        asked_member(asked, router->node->life, member->slot->number, NULL, 0);
     } else {
-        asked_member(asked, member->dest->remote->life,
-            member->dest->target, member->dest, item->bytes.len);
+        asked_member(asked, member->dest->remote->life, member->dest->target,
+            member->dest, item->bytes.len);
     }
     give(member, item);
 }
@@ -358,14 +357,13 @@ direct_request(
     group_t group = visible(&self->everybody, flags);
     if (is_empty(&group)) {
         counter_add(&router->node->counters, COUNTER_NOBODY, 1);
-        asked_refuse(
-            router, from, item->env, EDRI_NO_RESPONDER, "");
+        asked_refuse(router, from, item->env, EDRI_NO_RESPONDER, "");
         return;
     }
     counter_add(&router->node->counters, COUNTER_ASKED, 1);
     if (envelope_deliver(flags) != EDRI_ALL) {
-        asked_t *asked = asked_add(
-            router, item->env, item->run, self, from, false, 1);
+        asked_t *asked =
+            asked_add(router, item->env, item->run, self, from, false, 1);
         member_t member = choose(router, &group);
         ask_member(router, asked, &member, item);
         return;
@@ -374,8 +372,8 @@ direct_request(
     for (size_t i = 0; i < self->handler_count; i++) {
         members += may_reach(&self->handlers[i], flags);
     }
-    asked_t *asked = asked_add(
-        router, item->env, item->run, self, from, true, members);
+    asked_t *asked =
+        asked_add(router, item->env, item->run, self, from, true, members);
     asked_announce(router, asked);
     for (size_t i = 0; i < self->handler_count; i++) {
         if (may_reach(&self->handlers[i], flags)) {
@@ -469,8 +467,8 @@ route_reconsider(router_t *router, route_t *self)
             slot_t *from = map_get(router->slots, env.id >> 48);
             item_t item = {bytes, &env, &run, chunk->blob};
             if (must_wait(router, self, env.flags)) {
-                outq_append(&self->pending, bytes, &env, run.life,
-                    run.base_ms, blob_share(chunk->blob));
+                outq_append(&self->pending, bytes, &env, run.life, run.base_ms,
+                    blob_share(chunk->blob));
             } else {
                 direct(router, self, from, &item);
             }

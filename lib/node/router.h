@@ -30,8 +30,8 @@
 #include "node/port.h"
 #include "wire/frame.h"
 
-#define LINKS_MAX       8   // switches of a node
-#define FRAME_PARTS_MAX 64  // of one frame: batch and attachments
+#define LINKS_MAX       8  // switches of a node
+#define FRAME_PARTS_MAX 64 // of one frame: batch and attachments
 
 typedef struct router router_t;
 typedef struct slot slot_t;
@@ -56,21 +56,21 @@ void list_clear(list_t *self);
 struct slot {
     router_t *router;
     uint16_t number;
-    bool ipc;                     // a port of another process
-    bool ready;                   // in router->ready: look into its 'out'
-    bool full;                    // over its limit: pushes back
+    bool ipc;   // a port of another process
+    bool ready; // in router->ready: look into its 'out'
+    bool full;  // over its limit: pushes back
     bool lossy;
-    bool rung;                    // in this pass already
-    edri_port_t *port;            // inproc; NULL: ipc
-    uint8_t routing[32];          // ROUTER's name for it
+    bool rung;           // in this pass already
+    edri_port_t *port;   // inproc; NULL: ipc
+    uint8_t routing[32]; // ROUTER's name for it
     size_t routing_size;
-    char *manager;                // name, or NULL
-    list_t handles;               // route_t: its demands as handler
-    list_t observes;              // route_t
-    map_t *sources;               // life → credit_in_t
-    uint64_t open;                // sum of credit_in_open of the sources
-    bool starved;                 // a source waits for credit
-    bool flush;                   // wants to know when all is sent
+    char *manager;   // name, or NULL
+    list_t handles;  // route_t: its demands as handler
+    list_t observes; // route_t
+    map_t *sources;  // life → credit_in_t
+    uint64_t open;   // sum of credit_in_open of the sources
+    bool starved;    // a source waits for credit
+    bool flush;      // wants to know when all is sent
     // items for it that stand side by side in the load being routed
     const uint8_t *span;
     size_t span_size;
@@ -78,11 +78,11 @@ struct slot {
     uint64_t span_life;
     int64_t span_base_ms;
     // ipc only
-    outq_t queue;                 // frames for it
-    uint64_t sent;                // counted frames
-    uint64_t taken;               // of these, as it said
-    uint64_t received;            // counted frames from it
-    uint64_t told;                // of these, as we said
+    outq_t queue;      // frames for it
+    uint64_t sent;     // counted frames
+    uint64_t taken;    // of these, as it said
+    uint64_t received; // counted frames from it
+    uint64_t told;     // of these, as we said
 };
 
 // slot_attach and slot_detach make and forget the slot of an in-process port.
@@ -90,10 +90,13 @@ slot_t *slot_attach(router_t *router, edri_port_t *port, const uint8_t *routing,
     size_t routing_size);
 void slot_detach(slot_t *self);
 
+// slot_free frees a slot that nobody points at any more.
+void slot_free(slot_t *self);
+
 // slot_give puts one item into the port's box, or into a span that is put with
 // the next flush.  'item' must stay until slots_flush.  'blob' is taken over.
-void slot_give(slot_t *self, slice_t item, const envelope_t *env,
-    uint64_t life, int64_t base_ms, blob_t *blob);
+void slot_give(slot_t *self, slice_t item, const envelope_t *env, uint64_t life,
+    int64_t base_ms, blob_t *blob);
 
 // slots_flush puts all spans.
 void slots_flush(router_t *router);
@@ -116,47 +119,47 @@ void slots_check(router_t *router);
 // ----- routes: types
 
 typedef struct member {
-    slot_t *slot;                 // here, or
-    dest_t *dest;                 // at another node
-    uint8_t links;                // bit per link whose table has it
+    slot_t *slot;  // here, or
+    dest_t *dest;  // at another node
+    uint8_t links; // bit per link whose table has it
 } member_t;
 
 // group_t is the members of one manager name; the last of a route's groups is
 // everybody.
 typedef struct group {
     char *name;
-    slot_t *local;                // one of this node, or NULL
+    slot_t *local; // one of this node, or NULL
     dest_t **dests;
     size_t dest_count;
 } group_t;
 
 struct route {
     uint64_t type;
-    typeref_t *ref;               // NULL until a port here used the type
+    typeref_t *ref; // NULL until a port here used the type
     member_t *handlers;
     size_t handler_count;
     member_t *observers;
     size_t observer_count;
-    group_t *groups;              // of handlers by name; then everybody
-    size_t group_count;           // without everybody
+    group_t *groups;    // of handlers by name; then everybody
+    size_t group_count; // without everybody
     group_t everybody;
-    bool asked;                   // we follow its tables
-    uint8_t answered;             // bit per link that gave its table
-    uint8_t settled;              // bit per link whose answer counts as 'no'
+    bool asked;       // we follow its tables
+    uint8_t answered; // bit per link that gave its table
+    uint8_t settled;  // bit per link whose answer counts as 'no'
     uint64_t version[LINKS_MAX];
-    outq_t pending;               // events that wait for the first answer
-    bool closed;                  // its gate
-    list_t waiters;               // slots that wait for the gate
-    slot_t *only;                 // fast road: the one local handler, all
-                                  // there is, or NULL
+    outq_t pending; // events that wait for the first answer
+    bool closed;    // its gate
+    list_t waiters; // slots that wait for the gate
+    slot_t *only;   // fast road: the one local handler, all
+                    // there is, or NULL
 };
 
 // route_find returns the route of a type, making it when it is new.
 route_t *route_find(router_t *router, uint64_t type);
 
 // route_event directs one item that a port of this node emitted.
-void route_event(router_t *router, slot_t *from, slice_t item,
-    slice_t content, const envelope_t *env, const run_t *run, blob_t **blob_p);
+void route_event(router_t *router, slot_t *from, slice_t item, slice_t content,
+    const envelope_t *env, const run_t *run, blob_t **blob_p);
 
 // route_add and route_remove change who is there; rebuilds the groups.
 void route_add(router_t *router, route_t *route, bool observer, slot_t *slot,
@@ -183,8 +186,8 @@ void routes_destroy(router_t *router);
 typedef struct asked asked_t;
 asked_t *asked_add(router_t *router, const envelope_t *env, const run_t *run,
     route_t *route, slot_t *from, bool all, size_t members);
-void asked_member(asked_t *self, uint64_t life, uint32_t target, dest_t *dest,
-    size_t weight);
+void asked_member(
+    asked_t *self, uint64_t life, uint32_t target, dest_t *dest, size_t weight);
 
 // asked_announce tells the asker of a request to ALL how many were asked.
 void asked_announce(router_t *router, const asked_t *self);
@@ -213,25 +216,25 @@ struct dest {
     char *manager;
     outq_t queue;
     credit_out_t credit;
-    size_t asked_bytes;           // requests there without a reply
-    bool active;                  // in its link's list of senders
-    bool full;                    // over its limit: pushes back
-    uint64_t bulk_wait;           // BULK seq whose arrival must come first
-    list_t routes;                // that have it as a member
+    size_t asked_bytes; // requests there without a reply
+    bool active;        // in its link's list of senders
+    bool full;          // over its limit: pushes back
+    uint64_t bulk_wait; // BULK seq whose arrival must come first
+    list_t routes;      // that have it as a member
 };
 
 struct remote {
     router_t *router;
     uint64_t life;
     char *name;
-    uint8_t links;                // bit per link that knows it
+    uint8_t links; // bit per link that knows it
     dest_t **dests;
     size_t dest_count;
     outq_t replies;
-    bool active;                  // its replies are in the link's list
-    uint64_t seq[4];              // next, per lane
-    uint64_t path_in;             // of the frames that come from it
-    map_t *bodies;                // event id → body_t: fragments so far
+    bool active;      // its replies are in the link's list
+    uint64_t seq[4];  // next, per lane
+    uint64_t path_in; // of the frames that come from it
+    map_t *bodies;    // event id → body_t: fragments so far
 };
 
 remote_t *remote_find(router_t *router, uint64_t life, const char *name);
@@ -271,9 +274,9 @@ void remotes_destroy(router_t *router);
 // ----- links: sessions with switches
 
 typedef enum handshake {
-    SHAKE_NONE,      // no session
-    SHAKE_OFFERED,   // Offer sent, Need awaited
-    SHAKE_DEMANDED,  // Demand sent, InForce awaited
+    SHAKE_NONE,     // no session
+    SHAKE_OFFERED,  // Offer sent, Need awaited
+    SHAKE_DEMANDED, // Demand sent, InForce awaited
     SHAKE_IN_FORCE
 } handshake_t;
 
@@ -281,23 +284,23 @@ struct link {
     router_t *router;
     unsigned index;
     char *endpoint;
-    void *socket;                 // DEALER; NULL: no session
+    void *socket; // DEALER; NULL: no session
     session_t session;
     handshake_t shake;
-    uint64_t generation;          // of the newest Demand
+    uint64_t generation; // of the newest Demand
     uint64_t switch_life;
     bool settled;
-    uint64_t path;                // of our frames: when the session opened
-    int64_t gap_ms;               // our own standstill, for the deadlines
-    uint64_t sent;                // counted frames of this session
-    uint64_t taken;               // of these, as the switch said
-    uint64_t received;            // counted frames from the switch
-    uint64_t told;                // of these, as we said
-    int64_t tell_ms;              // when 'told' must be brought up to date
-    uint64_t beat;                // our heartbeats
-    list_t senders;               // dest_t that have something to send
-    list_t repliers;              // remote_t that have replies to send
-    size_t next_sender;           // fair turn
+    uint64_t path;      // of our frames: when the session opened
+    int64_t gap_ms;     // our own standstill, for the deadlines
+    uint64_t sent;      // counted frames of this session
+    uint64_t taken;     // of these, as the switch said
+    uint64_t received;  // counted frames from the switch
+    uint64_t told;      // of these, as we said
+    int64_t tell_ms;    // when 'told' must be brought up to date
+    uint64_t beat;      // our heartbeats
+    list_t senders;     // dest_t that have something to send
+    list_t repliers;    // remote_t that have replies to send
+    size_t next_sender; // fair turn
     bool replaced;
 };
 
@@ -324,6 +327,9 @@ void link_resolve(router_t *router, uint64_t type);
 void links_drain(router_t *router);
 void links_bye(router_t *router);
 
+// links_demand says on every open session what one slot wants, or no longer.
+void links_demand(router_t *router, const slot_t *slot, bool add);
+
 // links_ask forwards a tool's question (a packed edri.link.Ask); the answer
 // goes to the node's pipe.
 edri_err_t links_ask(router_t *router, const void *data, size_t size);
@@ -333,32 +339,33 @@ edri_err_t links_ask(router_t *router, const void *data, size_t size);
 struct router {
     edri_node_t *node;
     pthread_t thread;
-    void *ports;                  // ROUTER, inproc
-    void *ipc;                    // ROUTER, ipc; NULL: none
-    void *pipe;                   // PAIR to the node
-    map_t *slots;                 // number → slot_t
-    map_t *routes;                // type → route_t
-    map_t *remotes;               // life → remote_t
-    map_t *asked;                 // request id → asked_t
-    asked_t *first_asked;         // by deadline
+    void *ports;          // ROUTER, inproc
+    void *ipc;            // ROUTER, ipc; NULL: none
+    void *pipe;           // PAIR to the node
+    map_t *slots;         // number → slot_t
+    map_t *routes;        // type → route_t
+    map_t *remotes;       // life → remote_t
+    map_t *asked;         // request id → asked_t
+    asked_t *first_asked; // by deadline
     asked_t *last_asked;
     asked_t *free_asked;
-    list_t ready;                 // slots to be read
-    list_t spans;                 // slots with a span
-    list_t full;                  // slots over their limit or starved
-    list_t flushing;              // slots that wait for a flush
+    list_t ready;     // slots to be read
+    list_t spans;     // slots with a span
+    list_t full;      // slots over their limit or starved
+    list_t flushing;  // slots that wait for a flush
+    list_t ipc_slots; // ports of other processes
     link_t links[LINKS_MAX];
     unsigned link_count;
-    load_t load;                  // being routed
-    int64_t now_ms;               // read once per wake-up
-    uint64_t random;              // for choices
-    int64_t expire_ms;            // when to look for overdue requests
-    size_t body_bytes;            // of bodies coming in fragments
-    bool opened;                  // links may connect
+    load_t load;       // being routed
+    int64_t now_ms;    // read once per wake-up
+    uint64_t random;   // for choices
+    int64_t expire_ms; // when to look for overdue requests
+    size_t body_bytes; // of bodies coming in fragments
+    bool opened;       // links may connect
     bool told_ready;
     bool draining;
     bool told_drained;
-    int64_t drain_ms;             // when demands count as withdrawn
+    int64_t drain_ms; // when demands count as withdrawn
     bool stop;
 };
 

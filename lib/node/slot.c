@@ -83,7 +83,14 @@ slot_detach(slot_t *self)
     (void)list_remove(&router->flushing, self);
     (void)map_take(router->slots, self->number);
     asked_slot_gone(router, self->number);
-    cursor = 0;
+    slot_free(self);
+}
+
+void
+slot_free(slot_t *self)
+{
+    size_t cursor = 0;
+    void *item = NULL;
     while (map_next(self->sources, &cursor, NULL, &item)) {
         free(item);
     }
@@ -140,8 +147,8 @@ shed(slot_t *self)
 {
     load_t load = {0};
     if (box_take(self->port->in, &load)) {
-        counter_add(&self->router->node->counters, COUNTER_LOSSY,
-            count_events(&load));
+        counter_add(
+            &self->router->node->counters, COUNTER_LOSSY, count_events(&load));
         (void)box_release(self->port->in, load.weight);
         load_clear(&load);
     }
@@ -192,8 +199,8 @@ filled(slot_t *self)
 }
 
 static void
-put(slot_t *self, slice_t bytes, size_t events, uint64_t life,
-    int64_t base_ms, blob_t *blob)
+put(slot_t *self, slice_t bytes, size_t events, uint64_t life, int64_t base_ms,
+    blob_t *blob)
 {
     counter_add(&self->router->node->counters, COUNTER_DELIVERED, events);
     if (box_put(self->port->in, bytes.data, bytes.len, life, base_ms, &blob,
@@ -209,8 +216,8 @@ flush_span(slot_t *self)
     if (self->span_size > 0) {
         slice_t bytes = {self->span, self->span_size};
         self->span_size = 0;
-        put(self, bytes, self->span_events, self->span_life,
-            self->span_base_ms, NULL);
+        put(self, bytes, self->span_events, self->span_life, self->span_base_ms,
+            NULL);
     }
 }
 

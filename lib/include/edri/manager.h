@@ -24,9 +24,6 @@ typedef struct edri_workers {
 // In a pool of n threads, 1 to 256: up to n events of this handler at once.
 #define EDRI_THREADS(n) ((edri_workers_t){1, (n)})
 
-// edri_fn_t is any function; generated code casts it back to what it is.
-typedef void (*edri_fn_t)(void);
-
 // edri_handle_fn calls a typed handler: unpacked event in, reply out (NULL for
 // notifications).  Written by protoc-gen-edri.
 typedef edri_err_t edri_handle_fn(edri_fn_t handler, edri_task_t *task,

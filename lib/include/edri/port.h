@@ -71,14 +71,17 @@ typedef struct edri_answer {
 
 // edri_answer_fn gets answers, in the port's thread: from edri_port_poll or
 // any call that waits; in a manager, from its loop; in a pool worker, before
-// its next task.  It may emit and request on the same port.
-typedef void edri_answer_fn(const edri_answer_t *answer, void *arg);
+// its next task.  It may emit and request on the same port.  'user' and 'arg'
+// are what the request was given: generated code keeps the typed callback in
+// 'user', the caller's value is 'arg'.
+typedef void edri_answer_fn(
+    edri_fn_t user, const edri_answer_t *answer, void *arg);
 
 // edri_request_async sends a request and returns; 'fn' is called exactly once.
 // Returns as edri_emit; after an error 'fn' is never called.
 edri_err_t edri_request_async(edri_port_t *self, const edri_type_t *type,
     const ProtobufCMessage *message, uint32_t timeout_ms, edri_answer_fn *fn,
-    void *arg);
+    edri_fn_t user, void *arg);
 
 // edri_request_all asks every manager that handles the type (scatter-gather)
 // and waits until each has answered or ended, or the deadline passed; 'fn' is
@@ -88,7 +91,7 @@ edri_err_t edri_request_async(edri_port_t *self, const edri_type_t *type,
 // Returns EDRI_OK when all replied, else the first error.
 edri_err_t edri_request_all(edri_port_t *self, const edri_type_t *type,
     const ProtobufCMessage *message, uint32_t timeout_ms, edri_answer_fn *fn,
-    void *arg, uint32_t *asked, uint32_t *answered);
+    edri_fn_t user, void *arg, uint32_t *asked, uint32_t *answered);
 
 // edri_port_poll runs the callbacks of answers that have come, waiting up to
 // timeout_ms (-1: for ever) for the first.  Returns EDRI_OK if any ran,

@@ -17,6 +17,9 @@
 
 #include "edri/err.h"
 
+// edri_fn_t is any function; generated code casts it back to what it is.
+typedef void (*edri_fn_t)(void);
+
 // The values are those of the wire (proto/edri/wire.proto).
 typedef enum edri_kind {
     EDRI_NOTIFICATION = 0,

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+// clock.c - the only place that asks the system for the time.
+
+#include "base/clock.h"
+
+#include <sys/random.h>
+#include <time.h>
+
+static int64_t
+read_ns(clockid_t clock)
+{
+    struct timespec now;
+    (void)clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int64_t
+clock_ns(void)
+{
+    return read_ns(CLOCK_BOOTTIME);
+}
+
+int64_t
+clock_us(void)
+{
+    return clock_ns() / 1000;
+}
+
+int64_t
+clock_ms(void)
+{
+    return clock_ns() / 1000000;
+}
+
+int64_t
+clock_unix_us(void)
+{
+    return read_ns(CLOCK_REALTIME) / 1000;
+}
+
+uint64_t
+random_u64(void)
+{
+    uint64_t bits = 0;
+    if (getrandom(&bits, sizeof bits, 0) != (ssize_t)sizeof bits) {
+        bits = (uint64_t)clock_ns() * UINT64_C(0x9E3779B97F4A7C15);
+    }
+    return bits;
+}
+
+uint64_t
+life_new(void)
+{
+    return ((uint64_t)clock_unix_us() & ~UINT64_C(0xff)) |
+           (random_u64() & 0xff);
+}

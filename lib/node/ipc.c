@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: MIT
+// ipc.c - ports of other processes.
+
+#include "node/ipc.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "edri/log.h"
+
+// Messages read in one wake-up; counted frames untaken by a process.
+#define READ_MAX 64
+#define WINDOW   8
+
+// A process that has attached and then says nothing is still there: its death
+// is seen when a message cannot be sent.  So each gets a heartbeat.
+#define PORTS_MAX 1024
+
+edri_err_t
+ipc_bind(router_t *router)
+{
+    const char *endpoint = settings_text(router->node->settings, "node.ipc");
+    if (endpoint[0] == '\0') {
+        return EDRI_OK;
+    }
+    int zero = 0;
+    int one = 1;
+    int hwm = 1024;
+    int64_t largest = WIRE_BODY_MAX;
+    router->ipc = zmq_socket(router->node->zmq, ZMQ_ROUTER);
+    bool fine =
+        router->ipc != NULL &&
+        zmq_setsockopt(router->ipc, ZMQ_LINGER, &zero, sizeof zero) == 0 &&
+        zmq_setsockopt(router->ipc, ZMQ_SNDHWM, &hwm, sizeof hwm) == 0 &&
+        zmq_setsockopt(router->ipc, ZMQ_RCVHWM, &hwm, sizeof hwm) == 0 &&
+        zmq_setsockopt(router->ipc, ZMQ_MAXMSGSIZE, &largest, sizeof largest) ==
+            0 &&
+        zmq_setsockopt(router->ipc, ZMQ_ROUTER_MANDATORY, &one, sizeof one) ==
+            0 &&
+        zmq_bind(router->ipc, endpoint) == 0;
+    return fine ? EDRI_OK : EDRI_SYSTEM;
+}
+
+void
+ipc_close(router_t *router)
+{
+    if (router->ipc != NULL) {
+        zmq_close(router->ipc);
+        router->ipc = NULL;
+    }
+}
+
+// ----- sending
+
+// send_head begins a message to the port.  Returns false when it has gone.
+static bool
+send_head(slot_t *slot, head_t *head, bool more)
+{
+    router_t *router = slot->router;
+    head->taken = slot->received;
+    slot->told = slot->received;
+    if (zmq_send(router->ipc, slot->routing, slot->routing_size,
+            ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
+        return false;
+    }
+    zmq_msg_t message;
+    (void)zmq_msg_init_size(&message, head_size(head));
+    (void)head_write(head, zmq_msg_data(&message));
+    if (zmq_msg_send(&message, router->ipc,
+            ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)) < 0) {
+        (void)zmq_msg_close(&message);
+        return false;
+    }
+    return true;
+}
+
+static void
+say(slot_t *slot, control_t *word)
+{
+    head_t head = EDRI__WIRE__HEAD__INIT;
+    head.control = &word;
+    head.n_control = 1;
+    (void)send_head(slot, &head, false);
+}
+
+static void
+free_data(void *data, void *hint)
+{
+    (void)hint;
+    free(data);
+}
+
+static void
+drop_blob(void *data, void *hint)
+{
+    (void)data;
+    blob_t *blob = hint;
+    blob_drop(&blob);
+}
+
+static bool
+send_chunk(slot_t *slot)
+{
+    router_t *router = slot->router;
+    chunk_t *chunk = outq_take(&slot->queue);
+    head_t head = EDRI__WIRE__HEAD__INIT;
+    int64_t age = chunk->base_ms > 0 ? router->now_ms - chunk->base_ms : 0;
+    head.from = chunk->life != 0 ? chunk->life : router->node->life;
+    head.lane = EDRI__WIRE__LANE__EVENT;
+    head.age_ms = age > 0 ? (uint32_t)age : 0;
+    head.types = chunk->types;
+    head.n_types = chunk->type_count;
+    bool sent = send_head(slot, &head, true);
+    if (sent) {
+        slot->sent++;
+        counter_add(&router->node->counters, COUNTER_DELIVERED, chunk->events);
+        zmq_msg_t part;
+        (void)zmq_msg_init_data(
+            &part, chunk->data, chunk->size, free_data, NULL);
+        chunk->data = NULL;
+        (void)zmq_msg_send(&part, router->ipc,
+            ZMQ_DONTWAIT | (chunk->blob != NULL ? ZMQ_SNDMORE : 0));
+        if (chunk->blob != NULL) {
+            blob_t *blob = blob_share(chunk->blob);
+            (void)zmq_msg_init_data(
+                &part, blob_data(blob), blob_size(blob), drop_blob, blob);
+            (void)zmq_msg_send(&part, router->ipc, ZMQ_DONTWAIT);
+        }
+    } else {
+        counter_add(&router->node->counters, COUNTER_LOST, chunk->events);
+    }
+    chunk_destroy(&chunk);
+    return sent;
+}
+
+void
+ipc_flush(router_t *router)
+{
+    if (router->ipc == NULL) {
+        return;
+    }
+    for (size_t i = router->ipc_slots.count; i > 0; i--) {
+        slot_t *slot = router->ipc_slots.items[i - 1];
+        bool alive = true;
+        while (alive && slot->queue.first != NULL &&
+               slot->sent - slot->taken < WINDOW) {
+            alive = send_chunk(slot);
+        }
+        if (alive && slot->received != slot->told) {
+            head_t head = EDRI__WIRE__HEAD__INIT;
+            alive = send_head(slot, &head, false);
+        }
+        if (!alive) {
+            edri_log_warn("PORT-GONE", "number=%u manager=%s", slot->number,
+                slot->manager != NULL ? slot->manager : "");
+            (void)list_remove(&router->ipc_slots, slot);
+            links_demand(router, slot, false);
+            slot_detach(slot);
+        }
+    }
+}
+
+// ----- receiving
+
+static slot_t *
+find_slot(const router_t *router, const uint8_t *routing, size_t size)
+{
+    for (size_t i = 0; i < router->ipc_slots.count; i++) {
+        slot_t *slot = router->ipc_slots.items[i];
+        if (slot->routing_size == size &&
+            memcmp(slot->routing, routing, size) == 0) {
+            return slot;
+        }
+    }
+    return NULL;
+}
+
+static uint16_t
+free_number(router_t *router)
+{
+    uint16_t number = 0;
+    do {
+        uint32_t serial = atomic_fetch_add(&router->node->next_serial, 1);
+        number = (uint16_t)(serial % 65535 + 1);
+    } while (map_get(router->slots, number) != NULL ||
+             shared_map_get(router->node->ports, number) != NULL);
+    return number;
+}
+
+static void
+on_hello(router_t *router, const uint8_t *routing, size_t size,
+    const Edri__Link__Hello *hello)
+{
+    if (hello->version != 1 || strlen(hello->node) > 64 ||
+        router->ipc_slots.count >= PORTS_MAX) {
+        edri_log_warn("PORT-REFUSED", "version=%u ports=%zu", hello->version,
+            router->ipc_slots.count);
+        return;
+    }
+    slot_t *slot = mem_new(sizeof *slot);
+    slot->router = router;
+    slot->ipc = true;
+    slot->number = free_number(router);
+    slot->manager = hello->node[0] != '\0' ? str_dup(hello->node) : NULL;
+    slot->sources = map_new();
+    slot->routing_size = size;
+    memcpy(slot->routing, routing, size);
+    (void)map_put(router->slots, slot->number, slot);
+    list_add(&router->ipc_slots, slot);
+    Edri__Link__Welcome welcome = EDRI__LINK__WELCOME__INIT;
+    welcome.version = 1;
+    welcome.life = router->node->life;
+    welcome.session = slot->number;
+    control_t word = EDRI__LINK__CONTROL__INIT;
+    word.word_case = EDRI__LINK__CONTROL__WORD_WELCOME;
+    word.welcome = &welcome;
+    say(slot, &word);
+}
+
+static void
+on_demand(slot_t *slot, const Edri__Link__Demand *demand)
+{
+    router_t *router = slot->router;
+    Edri__Link__InForce in_force = EDRI__LINK__IN_FORCE__INIT;
+    Edri__Link__Refusal refusal = EDRI__LINK__REFUSAL__INIT;
+    Edri__Link__Refusal *refused[] = {&refusal};
+    char text[] = "a port without a name cannot demand";
+    for (size_t i = 0; i < demand->n_add && slot->manager != NULL; i++) {
+        const Edri__Link__Wanted *wanted = demand->add[i];
+        bool observer = wanted->role == EDRI__LINK__ROLE__OBSERVER;
+        route_t *route = route_find(router, wanted->type);
+        list_t *list = observer ? &slot->observes : &slot->handles;
+        (void)list_remove(list, route);
+        list_add(list, route);
+        route_add(router, route, observer, slot, NULL, 0);
+    }
+    if (slot->manager == NULL && demand->n_add > 0) {
+        refusal.type = demand->add[0]->type;
+        refusal.error = EDRI_DENIED;
+        refusal.text = text;
+        in_force.refused = refused;
+        in_force.n_refused = 1;
+    }
+    in_force.generation = demand->generation;
+    control_t word = EDRI__LINK__CONTROL__INIT;
+    word.word_case = EDRI__LINK__CONTROL__WORD_IN_FORCE;
+    word.in_force = &in_force;
+    links_demand(router, slot, true);
+    say(slot, &word);
+}
+
+static void
+close_message(void *hint)
+{
+    zmq_msg_t *message = hint;
+    (void)zmq_msg_close(message);
+    free(message);
+}
+
+// events_in routes what a port emitted.
+static void
+events_in(slot_t *slot, const head_t *head, zmq_msg_t *parts, size_t count)
+{
+    router_t *router = slot->router;
+    slice_t rest = {zmq_msg_data(&parts[0]), zmq_msg_size(&parts[0])};
+    run_t run = {.base_ms = router->now_ms - head->age_ms};
+    slice_t item;
+    slice_t content;
+    envelope_t env;
+    size_t next = 1;
+    bool fine = true;
+    while (fine && batch_next(&rest, &item, &content)) {
+        fine = envelope_route(content, &env) == EDRI_OK &&
+               (env.id >> 48 == slot->number ||
+                   envelope_kind(env.flags) == EDRI_REPLY) &&
+               item.len <= WIRE_BATCH_MAX &&
+               ((env.flags & WIRE_ATTACHED) == 0 || next < count);
+        if (!fine) {
+            break;
+        }
+        blob_t *blob = NULL;
+        if ((env.flags & WIRE_ATTACHED) != 0) {
+            zmq_msg_t *message = mem_new(sizeof *message);
+            (void)zmq_msg_init(message);
+            (void)zmq_msg_move(message, &parts[next++]);
+            blob = blob_wrap(zmq_msg_data(message), zmq_msg_size(message),
+                close_message, message);
+        }
+        counter_add(&router->node->counters, COUNTER_ROUTED, 1);
+        route_event(router, slot, item, content, &env, &run,
+            blob != NULL ? &blob : NULL);
+        blob_drop(&blob);
+    }
+    slots_flush(router);
+    if (!fine || rest.len > 0) {
+        counter_add(&router->node->counters, COUNTER_MALFORMED, 1);
+        edri_log_warn("PORT-MALFORMED", "number=%u what=batch", slot->number);
+    }
+}
+
+static void
+handle(router_t *router, const uint8_t *routing, size_t size, zmq_msg_t *parts,
+    size_t count)
+{
+    slot_t *slot = find_slot(router, routing, size);
+    head_t *head = NULL;
+    const char *why = "no head";
+    slice_t bytes = {0};
+    if (count > 0) {
+        bytes = (slice_t){zmq_msg_data(&parts[0]), zmq_msg_size(&parts[0])};
+    }
+    if (count == 0 || head_read(bytes, &head, &why) != EDRI_OK) {
+        counter_add(&router->node->counters, COUNTER_MALFORMED, 1);
+        edri_log_warn("PORT-MALFORMED", "what=\"%s\"", why);
+        return;
+    }
+    if (slot == NULL) {
+        bool hello = head->n_control > 0 && head->control[0]->word_case ==
+                                                EDRI__LINK__CONTROL__WORD_HELLO;
+        if (hello) {
+            on_hello(router, routing, size, head->control[0]->hello);
+        } else {
+            counter_add(&router->node->counters, COUNTER_DENIED, 1);
+        }
+        head_free(&head);
+        return;
+    }
+    if (head->taken > slot->taken && head->taken <= slot->sent) {
+        slot->taken = head->taken;
+    }
+    for (size_t i = 0; i < head->n_control; i++) {
+        if (head->control[i]->word_case == EDRI__LINK__CONTROL__WORD_DEMAND) {
+            on_demand(slot, head->control[i]->demand);
+        }
+    }
+    if (head->lane != EDRI__WIRE__LANE__CONTROL) {
+        slot->received++;
+        if (count > 1) {
+            events_in(slot, head, parts + 1, count - 1);
+        }
+    }
+    head_free(&head);
+}
+
+void
+ipc_read(router_t *router)
+{
+    for (int i = 0; i < READ_MAX; i++) {
+        uint8_t routing[sizeof((slot_t *)0)->routing];
+        int size = zmq_recv(router->ipc, routing, sizeof routing, ZMQ_DONTWAIT);
+        if (size < 0) {
+            return;
+        }
+        zmq_msg_t parts[FRAME_PARTS_MAX];
+        size_t count = 0;
+        int more = 1;
+        size_t more_size = sizeof more;
+        (void)zmq_getsockopt(router->ipc, ZMQ_RCVMORE, &more, &more_size);
+        while (more) {
+            zmq_msg_t part;
+            (void)zmq_msg_init(&part);
+            if (zmq_msg_recv(&part, router->ipc, ZMQ_DONTWAIT) < 0) {
+                break;
+            }
+            more = zmq_msg_more(&part);
+            if (count < FRAME_PARTS_MAX) {
+                (void)zmq_msg_init(&parts[count]);
+                (void)zmq_msg_move(&parts[count++], &part);
+            }
+            (void)zmq_msg_close(&part);
+        }
+        if (size <= (int)sizeof routing) {
+            handle(router, routing, (size_t)size, parts, count);
+        }
+        for (size_t j = 0; j < count; j++) {
+            (void)zmq_msg_close(&parts[j]);
+        }
+    }
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+// node/ipc.h - ports of other processes.
+//
+// DESIGN
+// A foreign process is a port like any other: it says HELLO with its name (the
+// manager's, or empty), gets WELCOME with the node's life and its number in
+// 'session', sends Demand, and then frames go both ways, with the same heads,
+// batches and window as between nodes.  Its own socket: garbage from outside
+// never meets the bells of the threads.
+
+#ifndef NODE_IPC_H
+#define NODE_IPC_H
+
+#include "node/router.h"
+
+// ipc_bind binds node.ipc when it is set.  EDRI_SYSTEM when it cannot (errno).
+edri_err_t ipc_bind(router_t *router);
+void ipc_close(router_t *router);
+
+// ipc_read handles what foreign processes sent, some messages at most.
+void ipc_read(router_t *router);
+
+// ipc_flush sends what waits for them.
+void ipc_flush(router_t *router);
+
+#endif

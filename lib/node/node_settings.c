@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+// node_settings.c - every setting of a node: one table.
+
+#include "node/node.h"
+
+#define KIB ((int64_t)1 << 10)
+#define MIB ((int64_t)1 << 20)
+
+const setting_row_t node_rows[] = {
+    {"node.name", SETTING_TEXT, "", 0, 64, "",
+        "Name of this node in the network: letters, digits, '-', '_', '.'. "
+        "Empty: a guest, which no other node waits for."},
+    {"node.switch", SETTING_TEXT, "", 0, 1024, "",
+        "Endpoints of the switches, separated by commas, such as "
+        "tcp://10.0.0.1:5590. Empty: the node stays alone."},
+    {"node.ipc", SETTING_TEXT, "", 0, 200, "",
+        "Endpoint for ports of other processes, such as ipc:///run/edri/a. "
+        "Empty: none."},
+    {"node.start_timeout", SETTING_DURATION, "10s", 100, 3600000, "ms",
+        "How long the start waits until the node's demands are in force."},
+    {"node.drain_timeout", SETTING_DURATION, "10s", 0, 3600000, "ms",
+        "How long a stop waits for work that was begun or queued."},
+    {"node.body_limit", SETTING_BYTES, "64M", 1024, 1024 * MIB, "bytes",
+        "Largest packed event or reply."},
+    {"node.port_queue", SETTING_BYTES, "1M", 4096, 1024 * MIB, "bytes",
+        "Limit of what a port has emitted and the router has not taken yet."},
+    {"node.manager_queue", SETTING_BYTES, "8M", 4096, 16384 * MIB, "bytes",
+        "Limit of what waits for a manager; more pushes back on those who "
+        "emit to it."},
+    {"node.link_queue", SETTING_BYTES, "4M", 4096, 16384 * MIB, "bytes",
+        "Limit of what waits here for one manager of another node."},
+    {"emit.wait", SETTING_DURATION, "5s", 0, 3600000, "ms",
+        "How long emit waits for a full receiver before EDRI_OVERLOADED."},
+    {"link.heartbeat", SETTING_DURATION, "1s", 10, 60000, "ms",
+        "Between two heartbeats to a switch."},
+    {"link.lost", SETTING_DURATION, "3s", 30, 600000, "ms",
+        "Silence after which a link counts as lost and is opened anew."},
+    {"link.connect", SETTING_DURATION, "1s", 10, 60000, "ms",
+        "How long a switch may take to answer HELLO."},
+    {"link.backoff_min", SETTING_DURATION, "50ms", 1, 60000, "ms",
+        "First pause before a link is opened again; doubled each time."},
+    {"link.backoff_max", SETTING_DURATION, "1s", 1, 600000, "ms",
+        "Longest pause before a link is opened again."},
+    {"log.level", SETTING_CHOICE, "warn", 0, 0, "debug|info|warn|error|none",
+        "Lowest level of messages that edri_node_run writes to stderr."},
+    {NULL, SETTING_TEXT, NULL, 0, 0, NULL, NULL},
+};

@@ -1,0 +1,486 @@
+// SPDX-License-Identifier: MIT
+// router.c - the router's thread: polls, bells, commands, timers.
+
+#include "node/router.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "edri/log.h"
+#include "node/ipc.h"
+
+// Bells read in one wake-up.
+#define BELLS_MAX 256
+
+// A standstill of this length shifts the deadlines: it was ours, not a peer's.
+#define GAP_MS 1000
+
+uint64_t
+router_random(router_t *self)
+{
+    // splitmix64 (S. Vigna, 2015): a choice, not a secret.
+    uint64_t z = self->random += UINT64_C(0x9E3779B97F4A7C15);
+    z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
+    return z ^ z >> 31;
+}
+
+void
+router_tell(
+    router_t *self, const char *word, edri_err_t err, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *text = str_vprintf(format, args);
+    va_end(args);
+    uint32_t code = err;
+    (void)zmq_send(self->pipe, word, strlen(word), ZMQ_SNDMORE | ZMQ_DONTWAIT);
+    (void)zmq_send(self->pipe, &code, sizeof code, ZMQ_SNDMORE | ZMQ_DONTWAIT);
+    (void)zmq_send(self->pipe, text, strlen(text), ZMQ_DONTWAIT);
+    free(text);
+}
+
+// ----- ports
+
+static void
+make_ready(router_t *self, slot_t *slot)
+{
+    if (!slot->ready) {
+        slot->ready = true;
+        list_add(&self->ready, slot);
+    }
+}
+
+static void
+attach(router_t *self, uint16_t number, const uint8_t *routing, size_t size)
+{
+    edri_port_t *port = shared_map_get(self->node->ports, number);
+    if (port == NULL || map_get(self->slots, number) != NULL) {
+        return;
+    }
+    slot_t *slot = slot_attach(self, port, routing, size);
+    slot_ring(slot, BELL_ATTACH);
+}
+
+// drain_slot routes what a port has emitted, all of it.
+static void drain_slot(router_t *self, slot_t *slot);
+
+static void
+handle_bell(router_t *self, slot_t *slot, const uint8_t *word, size_t size)
+{
+    switch (size > 0 ? word[0] : 0) {
+    case BELL_DETACH:
+        drain_slot(self, slot);
+        slot_ring(slot, BELL_DETACH);
+        slot_detach(slot);
+        return;
+    case BELL_GATE: {
+        uint64_t type = 0;
+        memcpy(&type, word + 1, size == 9 ? 8 : 0);
+        route_t *route = map_get(self->routes, type);
+        if (route != NULL && route->closed) {
+            (void)list_remove(&route->waiters, slot);
+            list_add(&route->waiters, slot);
+        } else {
+            slot_ring(slot, 0); // opened meanwhile
+        }
+        return;
+    }
+    case BELL_FLUSH:
+        if (!slot->flush) {
+            slot->flush = true;
+            list_add(&self->flushing, slot);
+        }
+        break;
+    default:
+        break;
+    }
+    make_ready(self, slot);
+}
+
+static void
+read_bells(router_t *self)
+{
+    for (int i = 0; i < BELLS_MAX; i++) {
+        uint8_t routing[PORT_ROUTING_SIZE + 1];
+        uint8_t word[16];
+        int size = zmq_recv(self->ports, routing, sizeof routing, ZMQ_DONTWAIT);
+        if (size < 0) {
+            return;
+        }
+        int length = zmq_recv(self->ports, word, sizeof word, ZMQ_DONTWAIT);
+        if (size != PORT_ROUTING_SIZE || length < 0) {
+            continue;
+        }
+        uint16_t number = 0;
+        memcpy(&number, routing + 1, 2);
+        slot_t *slot = map_get(self->slots, number);
+        bool known = slot != NULL && !slot->ipc &&
+                     memcmp(slot->routing, routing, (size_t)size) == 0;
+        if (known) {
+            handle_bell(self, slot, word, (size_t)length);
+        } else if (length > 0 && word[0] == BELL_ATTACH) {
+            attach(self, number, routing, (size_t)size);
+        }
+    }
+}
+
+// route_load directs every envelope of the load just taken.
+static void
+route_load(router_t *self, slot_t *from)
+{
+    reader_t at = reader_begin(&self->load);
+    envelope_t env;
+    uint64_t events = 0;
+    while (reader_next(&at, &env)) {
+        events++;
+        route_event(self, from, at.item, at.content, &env, at.run, at.blob_p);
+    }
+    slots_flush(self);
+    counter_add(&self->node->counters, COUNTER_ROUTED, events);
+    if (at.malformed) {
+        counter_add(&self->node->counters, COUNTER_MALFORMED, 1);
+    }
+}
+
+// read_slot takes one load of a port.  Returns false when there was none.
+static bool
+read_slot(router_t *self, slot_t *slot)
+{
+    if (!box_take(slot->port->out, &self->load)) {
+        return false;
+    }
+    size_t weight = self->load.weight;
+    route_load(self, slot);
+    load_reset(&self->load);
+    if (box_release(slot->port->out, weight)) {
+        slot_ring(slot, 0);
+    }
+    return true;
+}
+
+static void
+drain_slot(router_t *self, slot_t *slot)
+{
+    while (read_slot(self, slot)) {
+    }
+}
+
+// read_ready takes one load from each port that has something; those found
+// empty are armed and leave the list.
+static void
+read_ready(router_t *self)
+{
+    for (size_t i = self->ready.count; i > 0; i--) {
+        slot_t *slot = self->ready.items[i - 1];
+        if (!read_slot(self, slot)) {
+            slot->ready = false;
+            self->ready.items[i - 1] = self->ready.items[--self->ready.count];
+        }
+    }
+}
+
+static void
+finish_flushes(router_t *self)
+{
+    if (self->flushing.count == 0 || self->ready.count > 0 ||
+        !frames_idle(self)) {
+        return;
+    }
+    for (size_t i = 0; i < self->flushing.count; i++) {
+        slot_t *slot = self->flushing.items[i];
+        slot->flush = false;
+        slot_ring(slot, BELL_FLUSH);
+    }
+    self->flushing.count = 0;
+}
+
+// ----- draining
+
+// is_quiet says whether nothing of this node's own is under way.
+static bool
+is_quiet(const router_t *self)
+{
+    size_t cursor = 0;
+    void *value = NULL;
+    while (map_next(self->slots, &cursor, NULL, &value)) {
+        const slot_t *slot = value;
+        if (slot_used(slot) > 0 ||
+            (!slot->ipc && box_used(slot->port->out) > 0)) {
+            return false;
+        }
+    }
+    return self->ready.count == 0 && frames_idle(self);
+}
+
+static void
+check_drained(router_t *self)
+{
+    if (self->draining && !self->told_drained &&
+        self->now_ms >= self->drain_ms && is_quiet(self)) {
+        self->told_drained = true;
+        router_tell(self, "DRAINED", EDRI_OK, "%s", "");
+    }
+}
+
+static void
+begin_drain(router_t *self)
+{
+    self->draining = true;
+    // InForce brings this forward; a switch that does not answer does not
+    // hold us longer than it would hold a demand.
+    bool linked = false;
+    for (unsigned i = 0; i < self->link_count; i++) {
+        linked = linked || self->links[i].shake == SHAKE_IN_FORCE;
+    }
+    self->drain_ms = self->now_ms + (linked ? 1500 : 0);
+    links_drain(self);
+}
+
+// ----- commands of the node
+
+static void
+quit_ports(router_t *self)
+{
+    size_t cursor = 0;
+    void *value = NULL;
+    while (map_next(self->slots, &cursor, NULL, &value)) {
+        slot_t *slot = value;
+        if (!slot->ipc) {
+            slot_ring(slot, BELL_QUIT);
+        }
+    }
+}
+
+static void
+read_pipe(router_t *self)
+{
+    char word[16] = "";
+    int size = zmq_recv(self->pipe, word, sizeof word - 1, ZMQ_DONTWAIT);
+    if (size < 0) {
+        return;
+    }
+    if (streq(word, "OPEN")) {
+        links_open(self);
+    } else if (streq(word, "DRAIN")) {
+        begin_drain(self);
+    } else if (streq(word, "ASK")) {
+        zmq_msg_t body;
+        (void)zmq_msg_init(&body);
+        (void)zmq_msg_recv(&body, self->pipe, 0);
+        if (links_ask(self, zmq_msg_data(&body), zmq_msg_size(&body)) !=
+            EDRI_OK) {
+            router_tell(self, "UNREACHABLE", EDRI_UNREACHABLE, "%s",
+                "no switch is connected");
+        }
+        (void)zmq_msg_close(&body);
+    } else if (streq(word, "QUIT")) {
+        quit_ports(self);
+    } else if (streq(word, "STOP")) {
+        self->stop = true;
+    }
+}
+
+// ----- the loop
+
+static long
+time_to_wait(const router_t *self)
+{
+    if (self->ready.count > 0) {
+        return 0;
+    }
+    int64_t next = links_next(self);
+    if (self->first_asked != NULL && self->expire_ms < next) {
+        next = self->expire_ms;
+    }
+    if (self->draining && !self->told_drained) {
+        // Boxes run empty without a ring: look again soon.
+        next = self->now_ms + 5 < next ? self->now_ms + 5 : next;
+    }
+    if (next == INT64_MAX) {
+        return -1;
+    }
+    return next > self->now_ms ? (long)(next - self->now_ms) : 0;
+}
+
+static void
+note_time(router_t *self, long waited_for)
+{
+    int64_t now = clock_ms();
+    int64_t late = now - self->now_ms - (waited_for > 0 ? waited_for : 0);
+    self->now_ms = now;
+    if (late > GAP_MS && waited_for >= 0) {
+        edri_log_warn("ROUTER-STOOD-STILL", "ms=%lld", (long long)late);
+        for (unsigned i = 0; i < self->link_count; i++) {
+            session_shift(&self->links[i].session, late);
+        }
+    }
+    if (now >= self->expire_ms) {
+        asked_expire(self);
+        self->expire_ms = now + 1000;
+    }
+}
+
+// pass does what one wake-up asks for.
+static void
+pass(router_t *self, zmq_pollitem_t *items, const unsigned *links, int count)
+{
+    if ((items[0].revents & ZMQ_POLLIN) != 0) {
+        read_pipe(self);
+    }
+    if ((items[1].revents & ZMQ_POLLIN) != 0) {
+        read_bells(self);
+    }
+    if ((items[2].revents & ZMQ_POLLIN) != 0) {
+        ipc_read(self);
+    }
+    for (int i = 3; i < count; i++) {
+        if ((items[i].revents & ZMQ_POLLIN) != 0) {
+            (void)link_read(&self->links[links[i]]);
+        }
+    }
+    read_ready(self);
+    links_tick(self);
+    if (self->full.count > 0) {
+        slots_check(self);
+    }
+    for (unsigned i = 0; i < self->link_count; i++) {
+        link_flush(&self->links[i]);
+    }
+    ipc_flush(self);
+    finish_flushes(self);
+    check_drained(self);
+}
+
+static void
+loop(router_t *self)
+{
+    while (!self->stop) {
+        zmq_pollitem_t items[3 + LINKS_MAX] = {
+            {self->pipe, 0, ZMQ_POLLIN, 0},
+            {self->ports, 0, ZMQ_POLLIN, 0},
+            {self->ipc, self->ipc == NULL ? -1 : 0,
+                self->ipc == NULL ? 0 : ZMQ_POLLIN, 0},
+        };
+        unsigned links[3 + LINKS_MAX] = {0};
+        int count = 3;
+        for (unsigned i = 0; i < self->link_count; i++) {
+            if (self->links[i].socket != NULL) {
+                links[count] = i;
+                items[count++] =
+                    (zmq_pollitem_t){self->links[i].socket, 0, ZMQ_POLLIN, 0};
+            }
+        }
+        long wait = time_to_wait(self);
+        if (zmq_poll(items, count, wait) < 0 && zmq_errno() != EINTR) {
+            edri_log_error(
+                "ROUTER-POLL", "error=\"%s\"", zmq_strerror(zmq_errno()));
+            break;
+        }
+        note_time(self, wait);
+        pass(self, items, links, count);
+    }
+    links_bye(self);
+}
+
+// ----- starting and ending
+
+static void *
+bind_ports(edri_node_t *node)
+{
+    void *socket = zmq_socket(node->zmq, ZMQ_ROUTER);
+    int zero = 0;
+    int one = 1;
+    bool fine =
+        socket != NULL &&
+        zmq_setsockopt(socket, ZMQ_LINGER, &zero, sizeof zero) == 0 &&
+        zmq_setsockopt(socket, ZMQ_SNDHWM, &zero, sizeof zero) == 0 &&
+        zmq_setsockopt(socket, ZMQ_RCVHWM, &zero, sizeof zero) == 0 &&
+        zmq_setsockopt(socket, ZMQ_ROUTER_MANDATORY, &one, sizeof one) == 0 &&
+        zmq_bind(socket, NODE_PORTS_ENDPOINT) == 0;
+    if (!fine && socket != NULL) {
+        zmq_close(socket);
+        socket = NULL;
+    }
+    return socket;
+}
+
+static void *
+run_router(void *arg)
+{
+    router_t *self = arg;
+    edri_node_t *node = self->node;
+    int zero = 0;
+    self->pipe = zmq_socket(node->zmq, ZMQ_PAIR);
+    (void)zmq_setsockopt(self->pipe, ZMQ_LINGER, &zero, sizeof zero);
+    (void)zmq_connect(self->pipe, NODE_PIPE_ENDPOINT);
+    self->ports = bind_ports(node);
+    edri_err_t err = self->ports != NULL ? ipc_bind(self) : EDRI_SYSTEM;
+    if (err != EDRI_OK) {
+        router_tell(self, "ERROR", err, "node.ipc %s: %s",
+            settings_text(node->settings, "node.ipc"),
+            zmq_strerror(zmq_errno()));
+    } else {
+        router_tell(self, "BOUND", EDRI_OK, "%s", "");
+        loop(self);
+    }
+    if (self->ports != NULL) {
+        zmq_close(self->ports);
+    }
+    ipc_close(self);
+    zmq_close(self->pipe);
+    return NULL;
+}
+
+edri_err_t
+router_new(edri_node_t *node, router_t **self_p)
+{
+    router_t *self = mem_new(sizeof *self);
+    self->node = node;
+    self->slots = map_new();
+    self->routes = map_new();
+    self->remotes = map_new();
+    self->asked = map_new();
+    self->now_ms = clock_ms();
+    self->random = random_u64();
+    links_init(self, settings_text(node->settings, "node.switch"));
+    *self_p = self;
+    if (pthread_create(&self->thread, NULL, run_router, self) != 0) {
+        *self_p = NULL;
+        free(self);
+        return EDRI_SYSTEM;
+    }
+    return EDRI_OK;
+}
+
+void
+router_destroy(router_t **self_p)
+{
+    router_t *self = *self_p;
+    *self_p = NULL;
+    if (self == NULL) {
+        return;
+    }
+    (void)pthread_join(self->thread, NULL);
+    asked_destroy(self);
+    size_t cursor = 0;
+    void *value = NULL;
+    while (map_next(self->slots, &cursor, NULL, &value)) {
+        slot_free(value);
+    }
+    map_destroy(&self->slots);
+    links_destroy(self);
+    remotes_destroy(self);
+    routes_destroy(self);
+    list_clear(&self->ready);
+    list_clear(&self->spans);
+    list_clear(&self->full);
+    list_clear(&self->flushing);
+    list_clear(&self->ipc_slots);
+    load_clear(&self->load);
+    free(self);
+}

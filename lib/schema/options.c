@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: MIT
+// options.c - option (edri.event): reading and checking, in one place.
+
+#include "schema/options.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+// The number of the extension in event.proto.
+#define EVENT_FIELD 50737
+
+#define DAY_MS 86400000.0
+
+// ----- finding
+
+Edri__EventOptions *
+options_find(const Google__Protobuf__DescriptorProto *message, edri_err_t *err)
+{
+    *err = EDRI_OK;
+    if (message->options == NULL) {
+        return NULL;
+    }
+    // protobuf-c keeps extensions as unknown fields; occurrences of a message
+    // field one behind the other are its merged form.
+    const ProtobufCMessage *options = &message->options->base;
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    bool found = false;
+    for (unsigned i = 0; i < options->n_unknown_fields; i++) {
+        const ProtobufCMessageUnknownField *field = &options->unknown_fields[i];
+        if (field->tag != EVENT_FIELD ||
+            field->wire_type != PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED) {
+            continue;
+        }
+        size_t skip = 0;
+        while (skip < field->len && (field->data[skip] & 0x80) != 0) {
+            skip++;
+        }
+        skip += skip < field->len;
+        bytes = mem_resize(bytes, size + field->len - skip);
+        memcpy(bytes + size, field->data + skip, field->len - skip);
+        size += field->len - skip;
+        found = true;
+    }
+    Edri__EventOptions *result =
+        found ? edri__event_options__unpack(NULL, size, bytes) : NULL;
+    free(bytes);
+    if (found && result == NULL) {
+        *err = EDRI_UNDECODABLE;
+    }
+    return result;
+}
+
+// ----- rules
+
+bool
+options_duration(const char *text, uint32_t *ms)
+{
+    char *unit = NULL;
+    if (*text < '0' || *text > '9') {
+        return false;
+    }
+    double value = strtod(text, &unit);
+    static const struct {
+        const char *name;
+        double worth;
+    } units[] = {
+        {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", DAY_MS}};
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        if (streq(unit, units[i].name)) {
+            value *= units[i].worth;
+            if (!(value >= 1.0 && value <= DAY_MS)) {
+                return false;
+            }
+            *ms = (uint32_t)value;
+            return true;
+        }
+    }
+    return false;
+}
+
+// resolve finds a type name as protobuf does: absolute with a leading dot, else
+// in the innermost scope outwards.
+static bool
+resolve(const char *name, const char *scope, options_exists_fn *exists,
+    const void *arg, char *out)
+{
+    char path[OPTIONS_NAME_MAX];
+    if (name[0] == '.') {
+        snprintf(out, OPTIONS_NAME_MAX, "%s", name + 1);
+        return exists(out, arg);
+    }
+    snprintf(path, sizeof path, "%s", scope);
+    for (;;) {
+        int size = snprintf(out, OPTIONS_NAME_MAX, "%s%s%s", path,
+            path[0] != '\0' ? "." : "", name);
+        if (size < OPTIONS_NAME_MAX && exists(out, arg)) {
+            return true;
+        }
+        if (path[0] == '\0') {
+            return false;
+        }
+        char *dot = strrchr(path, '.');
+        *(dot != NULL ? dot : path) = '\0';
+    }
+}
+
+static bool
+is_key_type(const Google__Protobuf__FieldDescriptorProto *field)
+{
+    switch (field->type) {
+    case GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_DOUBLE:
+    case GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_FLOAT:
+    case GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_MESSAGE:
+    case GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_GROUP:
+        return false;
+    case GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_INT64:
+    case GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_UINT64:
+    case GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_INT32:
+    case GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_FIXED64:
+    case GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_FIXED32:
+    case GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_BOOL:
+    case GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_STRING:
+    case GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_BYTES:
+    case GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_UINT32:
+    case GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_ENUM:
+    case GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_SFIXED32:
+    case GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_SFIXED64:
+    case GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_SINT32:
+    case GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_SINT64:
+    case _GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE_IS_INT_SIZE:
+        break;
+    }
+    return field->label !=
+           GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__LABEL__LABEL_REPEATED;
+}
+
+static const Google__Protobuf__FieldDescriptorProto *
+find_field(const Google__Protobuf__DescriptorProto *message, const char *name)
+{
+    for (size_t i = 0; i < message->n_field; i++) {
+        if (streq(message->field[i]->name, name)) {
+            return message->field[i];
+        }
+    }
+    return NULL;
+}
+
+static edri_err_t refuse(char *why, size_t why_size, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static edri_err_t
+refuse(char *why, size_t why_size, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(why, why_size, format, args);
+    va_end(args);
+    return EDRI_INVAL;
+}
+
+static edri_err_t
+read_key(const Edri__EventOptions *raw,
+    const Google__Protobuf__DescriptorProto *message, options_t *out, char *why,
+    size_t why_size)
+{
+    if (raw->key == NULL || raw->key[0] == '\0') {
+        return EDRI_OK;
+    }
+    const Google__Protobuf__FieldDescriptorProto *field =
+        find_field(message, raw->key);
+    if (field == NULL) {
+        return refuse(why, why_size,
+            "key: \"%s\": %s has no such field; name one of its fields",
+            raw->key, message->name);
+    }
+    if (!is_key_type(field)) {
+        return refuse(why, why_size,
+            "key: \"%s\": a key is one string, bytes, bool, enum or integer",
+            raw->key);
+    }
+    snprintf(out->key, sizeof out->key, "%s", raw->key);
+    return EDRI_OK;
+}
+
+// names_t is the reply, up and down of a type, whichever its kind needs.
+typedef struct name_rule {
+    const char *option;
+    const char *given;
+    bool needed;
+    const char *kind;
+    char *out;
+} name_rule_t;
+
+static edri_err_t
+read_name(const name_rule_t *rule, const char *full_name,
+    options_exists_fn *exists, const void *arg, char *why, size_t why_size)
+{
+    bool given = rule->given != NULL && rule->given[0] != '\0';
+    if (rule->needed && !given) {
+        return refuse(why, why_size, "a %s needs %s: \"MessageName\"",
+            rule->kind, rule->option);
+    }
+    if (!rule->needed && given) {
+        return refuse(why, why_size,
+            "%s: \"%s\": only a %s has it; set kind: %s or leave it out",
+            rule->option, rule->given, rule->kind, rule->kind);
+    }
+    if (given && !resolve(rule->given, full_name, exists, arg, rule->out)) {
+        return refuse(why, why_size,
+            "%s: \"%s\": no such message; declare it, or import its file",
+            rule->option, rule->given);
+    }
+    return EDRI_OK;
+}
+
+static edri_err_t
+read_durations(
+    const Edri__EventOptions *raw, options_t *out, char *why, size_t why_size)
+{
+    uint32_t ignored;
+    const struct {
+        const char *option;
+        const char *text;
+        uint32_t *ms;
+    } rows[] = {
+        {"timeout", raw->timeout, &out->timeout_ms},
+        {"retain.time", raw->retain != NULL ? raw->retain->time : NULL,
+            &ignored},
+        {"retry.backoff", raw->retry != NULL ? raw->retry->backoff : NULL,
+            &ignored},
+        {"retry.backoff_max",
+            raw->retry != NULL ? raw->retry->backoff_max : NULL, &ignored},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (rows[i].text != NULL &&
+            !options_duration(rows[i].text, rows[i].ms)) {
+            return refuse(why, why_size,
+                "%s: \"%s\": a duration such as 150ms, 2s, 1m or 1h is "
+                "expected, 1ms to 24h",
+                rows[i].option, rows[i].text);
+        }
+    }
+    return EDRI_OK;
+}
+
+edri_err_t
+options_read(const Edri__EventOptions *raw,
+    const Google__Protobuf__DescriptorProto *message, const char *full_name,
+    options_exists_fn *exists, const void *arg, options_t *out, char *why,
+    size_t why_size)
+{
+    *out = (options_t){
+        .kind = raw->kind == EDRI__KIND__REQUEST  ? EDRI_REQUEST
+                : raw->kind == EDRI__KIND__TUNNEL ? EDRI_TUNNEL
+                                                  : EDRI_NOTIFICATION,
+        .overflow = (edri_overflow_t)raw->overflow,
+        .shareable = raw->shareable,
+        .durable = raw->durable,
+        .idempotent = raw->idempotent,
+        .priority = (uint8_t)(raw->priority & 7),
+    };
+    out->deliver = out->kind == EDRI_NOTIFICATION ? EDRI_ALL : EDRI_ONE;
+    if (raw->has_deliver) {
+        out->deliver = (edri_deliver_t)raw->deliver;
+    }
+    if (raw->priority > 7) {
+        return refuse(
+            why, why_size, "priority: %u: 0 to 7 is expected", raw->priority);
+    }
+    if (strlen(full_name) >= OPTIONS_NAME_MAX) {
+        return refuse(why, why_size, "the type's name is over 255 characters");
+    }
+    edri_err_t err = read_durations(raw, out, why, why_size);
+    if (err == EDRI_OK) {
+        err = read_key(raw, message, out, why, why_size);
+    }
+    const name_rule_t rules[] = {
+        {"reply", raw->reply, out->kind == EDRI_REQUEST, "REQUEST", out->reply},
+        {"up", raw->up, out->kind == EDRI_TUNNEL, "TUNNEL", out->up},
+        {"down", raw->down, out->kind == EDRI_TUNNEL, "TUNNEL", out->down},
+    };
+    for (size_t i = 0; i < 3 && err == EDRI_OK; i++) {
+        err = read_name(&rules[i], full_name, exists, arg, why, why_size);
+    }
+    return err;
+}
