@@ -48,6 +48,6 @@ function(edri_add_events target)
     target_sources(${target} PRIVATE
       ${out}/${name}.pb-c.c ${out}/${name}.edri.c)
   endforeach()
-  target_include_directories(${target} PUBLIC ${out})
+  target_include_directories(${target} SYSTEM PUBLIC ${out})
   target_link_libraries(${target} PUBLIC Edri::edri)
 endfunction()

@@ -27,6 +27,7 @@ box_new(size_t limit)
     box_t *self = mem_new(sizeof *self);
     pthread_mutex_init(&self->lock, NULL);
     self->limit = limit;
+    self->armed = true; // nobody has looked yet: the first one rings
     atomic_init(&self->used, 0);
     atomic_init(&self->watch, -1);
     return self;

@@ -95,6 +95,30 @@ edri_node_new(int argc, char **argv)
     return self;
 }
 
+static void
+count_port(uint64_t key, void *value, void *arg)
+{
+    (void)key;
+    (void)value;
+    ++*(size_t *)arg;
+}
+
+// close_context ends libzmq's context; with a port still open that would wait
+// for ever, so it is left then, and said.
+static void
+close_context(edri_node_t *self)
+{
+    size_t ports = 0;
+    shared_map_each(self->ports, count_port, &ports);
+    if (ports > 0) {
+        edri_log_error("NODE-PORTS",
+            "open=%zu text=\"destroy ports before their node\"", ports);
+    } else if (self->zmq != NULL) {
+        (void)zmq_ctx_term(self->zmq);
+    }
+    self->zmq = NULL;
+}
+
 void
 edri_node_destroy(edri_node_t **self_p)
 {
@@ -110,6 +134,7 @@ edri_node_destroy(edri_node_t **self_p)
         manager_destroy(&self->managers[i]);
     }
     free(self->managers);
+    close_context(self);
     network_destroy_found(self);
     shared_map_destroy(&self->types, free);
     shared_map_destroy(&self->ports, NULL);
@@ -339,8 +364,6 @@ edri_node_start(edri_node_t *self)
     }
     if (err != EDRI_OK) {
         stop_threads(self);
-        zmq_ctx_term(self->zmq);
-        self->zmq = NULL;
     }
     return err;
 }
@@ -370,8 +393,6 @@ edri_node_stop(edri_node_t *self, int drain_ms)
         }
     }
     stop_threads(self);
-    zmq_ctx_term(self->zmq);
-    self->zmq = NULL;
     return err;
 }
 

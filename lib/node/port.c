@@ -67,12 +67,10 @@ hear(edri_port_t *self)
     }
 }
 
-edri_err_t
-port_sleep(edri_port_t *self, int64_t deadline_ms)
+// wait_bell waits for any word of the router.
+static edri_err_t
+wait_bell(edri_port_t *self, int64_t deadline_ms)
 {
-    if (self->quit) {
-        return EDRI_CLOSED;
-    }
     zmq_pollitem_t item = {self->bell, 0, ZMQ_POLLIN, 0};
     long wait = -1;
     if (deadline_ms >= 0) {
@@ -82,9 +80,17 @@ port_sleep(edri_port_t *self, int64_t deadline_ms)
     int count = zmq_poll(&item, 1, wait);
     if (count > 0) {
         hear(self);
-        return self->quit ? EDRI_CLOSED : EDRI_OK;
     }
-    return count == 0 ? EDRI_DEADLINE : EDRI_OK; // interrupted: look again
+    // Interrupted counts as rung: the caller looks again.
+    return count == 0 ? EDRI_DEADLINE : EDRI_OK;
+}
+
+edri_err_t
+port_sleep(edri_port_t *self, int64_t deadline_ms)
+{
+    edri_err_t err =
+        self->quit ? EDRI_CLOSED : wait_bell(self, deadline_ms);
+    return self->quit ? EDRI_CLOSED : err;
 }
 
 void
@@ -104,17 +110,14 @@ number_of(uint32_t serial)
     return (uint16_t)(serial % 65535 + 1);
 }
 
+// await waits for the router's answer to attach or detach.
 static bool
 await(edri_port_t *self, const bool *flag, bool value)
 {
     int64_t deadline = clock_ms() + ROUTER_WAIT_MS;
-    while (*flag != value) {
-        edri_err_t err = port_sleep(self, deadline);
-        if (err != EDRI_OK) {
-            return *flag == value;
-        }
+    while (*flag != value && wait_bell(self, deadline) == EDRI_OK) {
     }
-    return true;
+    return *flag == value;
 }
 
 edri_port_t *
