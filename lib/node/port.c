@@ -133,6 +133,11 @@ port_new(edri_node_t *node, const edri_port_t *like)
     self->magic = PORT_MAGIC;
     self->node = node;
     self->owner = pthread_self();
+    self->out = box_new(node->limits.port_queue);
+    self->in = box_new(node->limits.manager_queue);
+    self->types = map_new();
+    self->asks = map_new();
+    // Last: from here on the router may find it.
     do {
         self->serial = atomic_fetch_add(&node->next_serial, 1);
         self->number = number_of(self->serial);
@@ -140,10 +145,6 @@ port_new(edri_node_t *node, const edri_port_t *like)
     // Ids go on from where an earlier port of that number cannot have come.
     self->next_id = (uint64_t)self->number << 48 |
                     (uint64_t)(self->serial / 65535 & 0xffff) << 32;
-    self->out = box_new(node->limits.port_queue);
-    self->in = box_new(node->limits.manager_queue);
-    self->types = map_new();
-    self->asks = map_new();
     self->bell = zmq_socket(node->zmq, ZMQ_DEALER);
     int zero = 0;
     uint8_t routing[PORT_ROUTING_SIZE] = {'P'};
