@@ -150,8 +150,7 @@ send_held(hub_t *hub, peer_t *peer)
 {
     if (zmq_send(hub->router, peer->routing, peer->routing_size,
             ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0) {
-        (void)zmq_send(
-            hub->router, peer->held, peer->held_size, ZMQ_DONTWAIT);
+        (void)zmq_send(hub->router, peer->held, peer->held_size, ZMQ_DONTWAIT);
     }
     free(peer->held);
     peer->held = NULL;

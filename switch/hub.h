@@ -72,7 +72,7 @@ typedef struct peer {
     bool dirty;            // in hub->dirty
     frame_t *first[LANES]; // queues per lane
     frame_t *last[LANES];
-    uint8_t *held;                // packed InForce, behind what is queued
+    uint8_t *held; // packed InForce, behind what is queued
     size_t held_size;
     size_t queued; // bytes
     unsigned turn; // for BULK's share

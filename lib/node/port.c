@@ -60,8 +60,6 @@ hear(edri_port_t *self)
         if (size == 0) {
             continue;
         }
-        self->attached =
-            (self->attached || word == BELL_ATTACH) && word != BELL_DETACH;
         self->flushed = self->flushed || word == BELL_FLUSH;
         self->quit = self->quit || word == BELL_QUIT;
     }
@@ -88,8 +86,7 @@ wait_bell(edri_port_t *self, int64_t deadline_ms)
 edri_err_t
 port_sleep(edri_port_t *self, int64_t deadline_ms)
 {
-    edri_err_t err =
-        self->quit ? EDRI_CLOSED : wait_bell(self, deadline_ms);
+    edri_err_t err = self->quit ? EDRI_CLOSED : wait_bell(self, deadline_ms);
     return self->quit ? EDRI_CLOSED : err;
 }
 
@@ -112,12 +109,13 @@ number_of(uint32_t serial)
 
 // await waits for the router's answer to attach or detach.
 static bool
-await(edri_port_t *self, const bool *flag, bool value)
+await(edri_port_t *self, bool attached)
 {
     int64_t deadline = clock_ms() + ROUTER_WAIT_MS;
-    while (*flag != value && wait_bell(self, deadline) == EDRI_OK) {
+    while (atomic_load(&self->attached) != attached &&
+           wait_bell(self, deadline) == EDRI_OK) {
     }
-    return *flag == value;
+    return atomic_load(&self->attached) == attached;
 }
 
 edri_port_t *
@@ -128,7 +126,11 @@ port_new(edri_node_t *node, const edri_port_t *like)
     }
     edri_port_t *self = mem_new(sizeof *self);
     if (like != NULL) {
-        *self = *like;
+        self->manager = like->manager;
+        self->demands = like->demands;
+        self->demand_count = like->demand_count;
+        self->lossy = like->lossy;
+        self->worker = like->worker;
     }
     self->magic = PORT_MAGIC;
     self->node = node;
@@ -160,7 +162,7 @@ port_new(edri_node_t *node, const edri_port_t *like)
         return NULL;
     }
     ring(self, (char[]){BELL_ATTACH}, 1);
-    if (!await(self, &self->attached, true)) {
+    if (!await(self, true)) {
         edri_port_destroy(&self);
     }
     return self;
@@ -178,7 +180,7 @@ edri_port_destroy(edri_port_t **self_p)
     if (self->attached && atomic_load(&self->node->phase) == PHASE_RUNNING) {
         // What was emitted is taken before the router forgets us.
         ring(self, (char[]){BELL_DETACH}, 1);
-        (void)await(self, &self->attached, false);
+        (void)await(self, false);
     }
     (void)shared_map_take(self->node->ports, self->number);
     if (self->bell != NULL) {

@@ -64,8 +64,8 @@ struct edri_port {
     uint64_t cause_life;
     load_t *deferred; // taken while waiting: events inside
     size_t deferred_count;
-    load_t spare; // memory for the next take
-    bool attached;
+    load_t spare;         // memory for the next take
+    atomic_bool attached; // written by the router, which then rings
     bool flushed;
     bool quit; // the node stops
     char *error;

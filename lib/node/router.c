@@ -63,7 +63,8 @@ attach(router_t *self, uint16_t number, const uint8_t *routing, size_t size)
         return;
     }
     slot_t *slot = slot_attach(self, port, routing, size);
-    slot_ring(slot, BELL_ATTACH);
+    atomic_store(&port->attached, true);
+    slot_ring(slot, 0);
 }
 
 // drain_slot routes what a port has emitted, all of it.
@@ -75,7 +76,6 @@ handle_bell(router_t *self, slot_t *slot, const uint8_t *word, size_t size)
     switch (size > 0 ? word[0] : 0) {
     case BELL_DETACH:
         drain_slot(self, slot);
-        slot_ring(slot, BELL_DETACH);
         slot_detach(slot);
         return;
     case BELL_GATE: {

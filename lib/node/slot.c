@@ -83,6 +83,12 @@ slot_detach(slot_t *self)
     (void)list_remove(&router->flushing, self);
     (void)map_take(router->slots, self->number);
     asked_slot_gone(router, self->number);
+    if (!self->ipc) {
+        // From here on the port may be freed: the slot itself is not touched
+        // by its owner.
+        atomic_store(&self->port->attached, false);
+        slot_ring(self, 0);
+    }
     slot_free(self);
 }
 
