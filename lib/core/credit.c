@@ -67,15 +67,17 @@ bool
 credit_in_grant(
     credit_in_t *self, size_t limit, size_t used, uint64_t open, size_t sources)
 {
-    uint64_t share = limit / (sources + 1);
+    uint64_t share = limit / 2 / (sources > 0 ? sources : 1);
     uint64_t mine = credit_in_open(self);
     uint64_t taken = used + open;
     uint64_t room = limit > taken ? limit - taken : 0;
     uint64_t more = 0;
     if (self->want > mine) {
         more = self->want - mine;
-        // Larger than the limit: alone, when nothing else is there.
-        if (more > room && used + open - mine > 0) {
+        // An ordinary frame is never refused while half of the queue is free;
+        // a large event needs room, or an empty queue.
+        bool small = self->want <= 2 * CREDIT_MAX && used <= limit / 2;
+        if (more > room && !small && used > 0) {
             more = 0;
         }
     } else if (mine < share / 2) {
@@ -83,6 +85,11 @@ credit_in_grant(
         // Crumbs are not worth a message.
         if (more < share / 8 && more + mine < CREDIT_MIN) {
             more = 0;
+        }
+        // Sources that came first may hold more than their share now and be
+        // idle; nobody waits for that while half of the queue is free.
+        if (mine + more < CREDIT_MAX && used <= limit / 2) {
+            more = 2 * CREDIT_MAX - mine;
         }
     }
     // At least 'used' bytes are still queued, whoever they came from.
@@ -92,4 +99,11 @@ credit_in_grant(
     }
     self->granted += more;
     return more > 0;
+}
+
+bool
+credit_in_short(const credit_in_t *self)
+{
+    uint64_t open = credit_in_open(self);
+    return open < CREDIT_MAX || self->want > open;
 }

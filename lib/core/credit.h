@@ -6,8 +6,9 @@
 // sends to it a share of what is free, as an absolute number: "you may have
 // sent up to N bytes since the path began".  Absolute numbers can be lost,
 // doubled and merged without harm.  What has been granted and has not come yet
-// counts as used, so that the sum of all grants never goes over the limit; but
-// for one event that is larger than the whole limit: it is announced (WANT)
+// counts as used, so that the sum of all grants stays within the limit; but for
+// two frames' worth per source, so that idle sources never starve a busy one,
+// and one event that is larger than the whole limit: it is announced (WANT)
 // and granted when the queue is empty.  Pure.
 
 #ifndef CORE_CREDIT_H
@@ -69,5 +70,8 @@ uint64_t credit_in_open(const credit_in_t *self);
 // must be told.
 bool credit_in_grant(credit_in_t *self, size_t limit, size_t used,
     uint64_t open, size_t sources);
+
+// credit_in_short says whether the source may be waiting for more.
+bool credit_in_short(const credit_in_t *self);
 
 #endif

@@ -334,7 +334,7 @@ account(slot_t *slot, uint64_t life, size_t weight)
     }
     slot->open -= before - credit_in_open(credit);
     slot_grant(slot, life, credit);
-    if (credit_in_open(credit) < CREDIT_MAX) {
+    if (credit_in_short(credit)) {
         slot_starved(slot);
     }
 }

@@ -507,6 +507,8 @@ edri_node_run(edri_node_t *self)
             edri_node_error(self));
         return is_wrong_use(err) ? 2 : 1;
     }
+    edri_log_info("NODE-READY", "node=%s life=%016llx", self->name,
+        (unsigned long long)self->life);
     err = edri_node_wait(self);
     if (err != EDRI_OK) {
         fprintf(stderr, "%s: %s\n", self->argc > 0 ? self->argv[0] : "edri",

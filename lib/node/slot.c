@@ -173,6 +173,15 @@ set_full(slot_t *self, bool full)
     }
 }
 
+// level is how far the queue must have run down to be looked at again.
+static size_t
+level(const slot_t *self)
+{
+    size_t half = slot_limit(self) / 2;
+    size_t used = slot_used(self);
+    return self->starved && used / 2 < half ? used / 2 : half;
+}
+
 // watch asks to be rung when the port has caught up; the slot stays in 'full'.
 static void
 watch(slot_t *self)
@@ -185,7 +194,7 @@ watch(slot_t *self)
     }
     list_add(full, self);
     if (!self->ipc) {
-        (void)box_watch(self->port->in, slot_limit(self) / 2);
+        (void)box_watch(self->port->in, level(self));
     }
 }
 
@@ -285,6 +294,29 @@ grant_all(slot_t *self)
     self->starved = false;
     while (map_next(self->sources, &cursor, &life, &value)) {
         slot_grant(self, life, value);
+        self->starved = self->starved || credit_in_short(value);
+    }
+}
+
+// caught_up does what the queue's state allows.  Returns false while there is
+// still something to wait for, and a ring will come.
+static bool
+caught_up(slot_t *self)
+{
+    for (;;) {
+        if (slot_used(self) <= slot_limit(self) / 2) {
+            set_full(self, false);
+        }
+        if (self->starved) {
+            grant_all(self);
+        }
+        // With an empty queue every source can be served: see credit_in_grant.
+        if ((!self->full && !self->starved) || slot_used(self) == 0) {
+            return true;
+        }
+        if (self->ipc || box_watch(self->port->in, level(self))) {
+            return false;
+        }
     }
 }
 
@@ -292,16 +324,9 @@ void
 slots_check(router_t *router)
 {
     for (size_t i = router->full.count; i > 0; i--) {
-        slot_t *slot = router->full.items[i - 1];
-        size_t level = slot_limit(slot) / 2;
-        if (slot_used(slot) > level &&
-            (slot->ipc || box_watch(slot->port->in, level))) {
-            continue;
-        }
-        (void)list_remove(&router->full, slot);
-        set_full(slot, false);
-        if (slot->starved) {
-            grant_all(slot);
+        if (caught_up(router->full.items[i - 1])) {
+            router->full.items[i - 1] =
+                router->full.items[--router->full.count];
         }
     }
 }
