@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+// bench.h - edri bench: what its files share.
+
+#ifndef TOOLS_BENCH_H
+#define TOOLS_BENCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <edri/edri.h>
+
+// percentiles_t is a distribution of round trips, in microseconds.
+typedef struct percentiles {
+    double p50;
+    double p99;
+    double p999;
+} percentiles_t;
+
+// result_t is what one scenario gave.
+typedef struct result {
+    const char *scenario;
+    size_t size;
+    uint64_t count;
+    double events_per_s;
+    double baseline_per_s;
+    double ratio;
+    bool request; // the rest counts
+    percentiles_t mine;
+    percentiles_t baseline;
+} result_t;
+
+double bench_now(void);
+
+// bench_fail prints one line and ends the program: a bench has no other way.
+void bench_fail(const char *format, ...)
+    __attribute__((format(printf, 1, 2), noreturn));
+
+percentiles_t bench_percentiles(double *us, size_t count);
+
+// bench_fork runs 'work' in a child; the child ends with its result.
+// bench_join waits for it and fails when it failed.
+pid_t bench_fork(int (*work)(void *arg), void *arg);
+void bench_join(pid_t pid);
+
+// bench_pin lets this process and its children use one set of processors, so
+// that both sides of a comparison have the same ones.
+void bench_pin(void);
+
+// bench_switch starts the edri-switch beside this program and gives its
+// endpoint.  bench_node makes a started node; NULL endpoint: alone.
+pid_t bench_switch(char *endpoint, size_t size);
+edri_node_t *bench_node(const char *name, const char *endpoint);
+
+// raw_inproc, raw_switch: messages a second through PUSH/PULL in a process, or
+// DEALER → ROUTER → DEALER in three.
+double raw_inproc(size_t size, uint64_t count);
+double raw_switch(size_t size, uint64_t count);
+
+// raw_round_trips measures 'count' round trips DEALER → ROUTER → DEALER in
+// three processes into us[]; raw_begin starts the two others, raw_end stops.
+typedef struct raw raw_t;
+raw_t *raw_begin(void);
+void raw_round_trips(raw_t *self, size_t size, double *us, size_t count);
+void raw_end(raw_t **self_p);
+
+// bench_request measures the scenario 'request'.
+void bench_request(size_t size, uint64_t count, result_t *result);
+
+#endif
