@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// main.c - edri-switch: settings, signals.
+// main.c - edri-switch: flags, signals.
 
 #include <signal.h>
 #include <stdio.h>
@@ -9,28 +9,6 @@
 #include "base/alloc.h"
 #include "edri/log.h"
 #include "hub.h"
-
-const setting_row_t switch_rows[] = {
-    {"switch.name", SETTING_TEXT, "switch", 1, 64, "",
-        "Name of this switch in logs and in the answers to tools."},
-    {"switch.bind", SETTING_TEXT, "tcp://127.0.0.1:5590", 1, 200, "",
-        "Endpoint to listen on; port * picks a free one, printed at start."},
-    {"switch.settle", SETTING_DURATION, "3s", 0, 600000, "ms",
-        "Age from which 'nobody demands this' is an answer that counts."},
-    {"switch.window", SETTING_INT, "8", 1, 64, "",
-        "Frames on their way to a node that it has not taken yet, at most."},
-    {"switch.queue", SETTING_BYTES, "32M", 65536, (int64_t)64 << 30, "bytes",
-        "Limit of what waits here for one node; more is dropped and told."},
-    {"link.heartbeat", SETTING_DURATION, "1s", 10, 60000, "ms",
-        "Between two heartbeats to each node."},
-    {"gone.closed", SETTING_DURATION, "6s", 10, 3600000, "ms",
-        "How long a node whose connection closed is waited for."},
-    {"gone.silent", SETTING_DURATION, "30s", 30, 3600000, "ms",
-        "Silence after which a node counts as gone."},
-    {"log.level", SETTING_CHOICE, "warn", 0, 0, "debug|info|warn|error|none",
-        "Lowest level of messages written to stderr."},
-    {NULL, SETTING_TEXT, NULL, 0, 0, NULL, NULL},
-};
 
 static volatile sig_atomic_t stop_fd = -1;
 
@@ -66,10 +44,6 @@ answer_flags(int argc, char **argv)
         printf("usage: edri-switch [--config FILE] [--set NAME=VALUE]...\n"
                "       edri-switch --health ENDPOINT\n\n");
         settings_print_help(switch_rows, stdout);
-        return 0;
-    }
-    if (streq(argv[1], "--print-settings-markdown") && argc == 2) {
-        settings_print_markdown(switch_rows, "edri-switch", stdout);
         return 0;
     }
     if (streq(argv[1], "--health") && argc == 3) {

@@ -89,9 +89,10 @@ manager_destroy(edri_manager_t **self_p)
     free(self);
 }
 
-// usable says whether the manager may still be set up with that type.
+// usable says whether the manager may still be set up with that type, and
+// makes the type known to the node as *ref_p.
 static edri_err_t
-usable(edri_manager_t *self, const edri_type_t *type)
+usable(edri_manager_t *self, const edri_type_t *type, typeref_t **ref_p)
 {
     if (self == NULL) {
         return EDRI_INVAL;
@@ -101,8 +102,8 @@ usable(edri_manager_t *self, const edri_type_t *type)
             "manager %s: the node has started already", self->name);
     }
     char why[256];
-    typeref_t *ref = NULL;
-    edri_err_t err = types_add(self->node->types, type, &ref, why, sizeof why);
+    edri_err_t err =
+        types_add(self->node->types, type, ref_p, why, sizeof why);
     if (err != EDRI_OK) {
         return node_fail(self->node, err, "manager %s: %s", self->name, why);
     }
@@ -144,7 +145,8 @@ edri_err_t
 edri_manager_handle(edri_manager_t *self, const edri_type_t *type,
     edri_handle_fn *call, edri_fn_t fn, edri_workers_t workers)
 {
-    edri_err_t err = usable(self, type);
+    typeref_t *ref = NULL;
+    edri_err_t err = usable(self, type, &ref);
     if (err != EDRI_OK) {
         return err;
     }
@@ -155,15 +157,20 @@ edri_manager_handle(edri_manager_t *self, const edri_type_t *type,
             self->name, type->name,
             fits ? "no handler" : "EDRI_THREADS takes 1 to 256");
     }
-    return add_handler(self, self->by_type,
+    err = add_handler(self, self->by_type,
         (handler_t){.type = type, .call = call, .fn = fn, .workers = workers});
+    if (err == EDRI_OK) {
+        atomic_store(&ref->handled, true);
+    }
+    return err;
 }
 
 edri_err_t
 edri_manager_observe(edri_manager_t *self, const edri_type_t *type,
     edri_observe_fn *call, edri_fn_t fn)
 {
-    edri_err_t err = usable(self, type);
+    typeref_t *ref = NULL;
+    edri_err_t err = usable(self, type, &ref);
     if (err != EDRI_OK) {
         return err;
     }
@@ -181,7 +188,8 @@ edri_manager_observe(edri_manager_t *self, const edri_type_t *type,
 edri_err_t
 edri_manager_emits(edri_manager_t *self, const edri_type_t *type)
 {
-    edri_err_t err = usable(self, type);
+    typeref_t *ref = NULL;
+    edri_err_t err = usable(self, type, &ref);
     if (err == EDRI_OK) {
         add_type(self, type);
     }
