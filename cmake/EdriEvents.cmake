@@ -47,6 +47,9 @@ function(edri_add_events target)
       COMMENT "Events of ${proto}" VERBATIM)
     target_sources(${target} PRIVATE
       ${out}/${name}.pb-c.c ${out}/${name}.edri.c)
+    # protoc-gen-c casts const away; that is not the user's to mend.
+    set_source_files_properties(${out}/${name}.pb-c.c ${out}/${name}.edri.c
+      PROPERTIES COMPILE_OPTIONS -Wno-cast-qual)
   endforeach()
   target_include_directories(${target} SYSTEM PUBLIC ${out})
   target_link_libraries(${target} PUBLIC Edri::edri)

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -64,6 +65,8 @@ bench_fork(int (*work)(void *arg), void *arg)
         bench_fail("fork failed");
     }
     if (pid == 0) {
+        // Nothing of a bench outlives it.
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         _exit(work(arg));
     }
     return pid;

@@ -219,13 +219,13 @@ echo(void *arg)
     void *socket = join_router(zmq, "b", self->endpoint);
     (void)zmq_send(socket, "a", 1, ZMQ_SNDMORE);
     (void)zmq_send(socket, "!", 1, 0);
-    for (;;) {
-        zmq_msg_t message;
-        (void)zmq_msg_init(&message);
-        (void)zmq_msg_recv(&message, socket, 0);
+    zmq_msg_t message;
+    (void)zmq_msg_init(&message);
+    while (zmq_msg_recv(&message, socket, 0) >= 0) {
         (void)zmq_send(socket, "a", 1, ZMQ_SNDMORE);
         (void)zmq_msg_send(&message, socket, 0);
     }
+    return 1;
 }
 
 raw_t *

@@ -75,6 +75,7 @@ static void
 grow(map_t *self)
 {
     map_t bigger = {.mask = self->mask * 2 + 1};
+    edri_assert(bigger.mask < UINT32_MAX); // see map_next
     bigger.entries = mem_new((bigger.mask + 1) * sizeof(entry_t));
     for (size_t i = 0; i <= self->mask; i++) {
         if (self->entries[i].value != NULL) {
@@ -133,12 +134,29 @@ map_size(const map_t *self)
     return self->count;
 }
 
+// The walk goes downwards, around the end of the table, from an empty place to
+// that same place.  No run crosses it, so what map_take moves back has always
+// been seen already.  The cursor holds that place and the last one seen, each
+// plus one, in its halves.
 bool
 map_next(const map_t *self, size_t *cursor, uint64_t *key_p, void **value_p)
 {
-    while (*cursor <= self->mask) {
-        const entry_t *entry = &self->entries[(*cursor)++];
+    size_t end = *cursor >> 32;
+    size_t at = *cursor & UINT32_MAX;
+    if (*cursor == 0) {
+        while (self->entries[end].value != NULL) {
+            end++;
+        }
+        at = ++end;
+    }
+    for (;;) {
+        at = at > 1 ? at - 1 : self->mask + 1;
+        if (at == end) {
+            return false;
+        }
+        const entry_t *entry = &self->entries[at - 1];
         if (entry->value != NULL) {
+            *cursor = end << 32 | at;
             if (key_p != NULL) {
                 *key_p = entry->key;
             }
@@ -146,5 +164,4 @@ map_next(const map_t *self, size_t *cursor, uint64_t *key_p, void **value_p)
             return true;
         }
     }
-    return false;
 }

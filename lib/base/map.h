@@ -25,8 +25,8 @@ void *map_take(map_t *self, uint64_t key);
 
 size_t map_size(const map_t *self);
 
-// map_next walks the map: start with *cursor 0; false at the end.  No put while
-// walking; map_take of the entry just returned is allowed.
+// map_next walks the map: start with *cursor 0; false at the end.  While
+// walking, nothing may be put; the entry just returned may be taken.
 bool map_next(
     const map_t *self, size_t *cursor, uint64_t *key_p, void **value_p);
 

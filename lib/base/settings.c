@@ -272,6 +272,7 @@ settings_destroy(settings_t **self_p)
     free(self->values);
     zconfig_destroy(&self->file);
     free(self->path);
+    free(self->text);
     free(self->error);
     free(self);
 }
@@ -331,20 +332,44 @@ is_reserved(const char *name, size_t size)
     return false;
 }
 
-// is_foreign says whether the variable belongs to another program's table:
-// its section is none of ours.
+// is_foreign says whether the variable belongs to another of our programs: a
+// switch and a node may share an environment.
 static bool
-is_foreign(const settings_t *self, const char *name, size_t size)
+is_foreign(const settings_t *self, const char *name)
 {
-    for (size_t i = 0; i < self->count; i++) {
-        const char *dot = strchr(self->rows[i].name, '.');
-        size_t section = dot != NULL ? (size_t)(dot - self->rows[i].name) : 0;
-        if (section > 0 && section < size && name[section] == '_' &&
-            strncasecmp(name, self->rows[i].name, section) == 0) {
-            return false;
+    static const char *const sections[] = {
+        "node_", "emit_", "link_", "gone_", "log_", "switch_", NULL};
+    for (int i = 0; sections[i] != NULL; i++) {
+        size_t size = strlen(sections[i]);
+        if (strncasecmp(name, sections[i], size) == 0) {
+            for (size_t j = 0; j < self->count; j++) {
+                if (strncmp(self->rows[j].name, sections[i], size - 1) == 0 &&
+                    self->rows[j].name[size - 1] == '.') {
+                    return false;
+                }
+            }
+            return true;
         }
     }
-    return true;
+    return false;
+}
+
+// unknown_variable names the setting that was perhaps meant.
+static edri_err_t
+unknown_variable(
+    settings_t *self, const char *variable, size_t size, const char *where)
+{
+    char *name = str_printf("%.*s", (int)size, variable);
+    for (char *at = name; *at != '\0'; at++) {
+        *at = (char)tolower((unsigned char)*at);
+    }
+    char *section_end = strchr(name, '_');
+    if (section_end != NULL) {
+        *section_end = '.';
+    }
+    edri_err_t err = unknown(self, name, where);
+    free(name);
+    return err;
 }
 
 edri_err_t
@@ -365,9 +390,8 @@ settings_read_env(settings_t *self, char *const *environment)
         edri_err_t err = EDRI_OK;
         if (at >= 0) {
             err = settings_set(self, self->rows[at].name, equals + 1, where);
-        } else if (!is_foreign(self, name, size)) {
-            err = settings_fail(self, EDRI_NOT_FOUND,
-                "%s: no such setting; --help lists them all", where);
+        } else if (!is_foreign(self, name)) {
+            err = unknown_variable(self, name, size, where);
         }
         free(where);
         if (err != EDRI_OK) {
@@ -455,8 +479,9 @@ settings_read_args(settings_t *self, int *argc_p, char **argv)
             argv[kept++] = argv[i++];
         }
     }
-    if (err == EDRI_OK) {
+    if (err == EDRI_OK && kept < *argc_p) {
         *argc_p = kept;
+        argv[kept] = NULL;
     }
     return err;
 }

@@ -133,13 +133,13 @@ check_lines(settings_t *self, const char *path, const char *text)
     return EDRI_OK;
 }
 
-// line_of finds the last line with that path, such as "node/name"; 0: none.
+// line_of finds the first line with that path, such as "node/name", from line
+// 'after' + 1 on; 0: none.
 static int
-line_of(const char *text, const char *wanted)
+line_of(const char *text, const char *wanted, int after)
 {
     char path[512] = "";
     size_t ends[DEPTH_MAX + 1] = {0};
-    int found = 0;
     int number = 1;
     for (const char *at = text; at != NULL; number++) {
         line_t line;
@@ -150,23 +150,20 @@ line_of(const char *text, const char *wanted)
                 start > 0 ? "/" : "", line.name_size, line.name);
             size_t end = start + (size_t)size;
             ends[line.level] = end < sizeof path ? end : sizeof path - 1;
-            if (streq(path, wanted)) {
-                found = number;
+            if (number > after && streq(path, wanted)) {
+                return number;
             }
         }
         at = strchr(at, '\n');
         at = at != NULL ? at + 1 : NULL;
     }
-    return found;
+    return 0;
 }
 
 static char *
 place_of(const settings_t *self, const char *path)
 {
-    char *text = read_text(self->path);
-    int line = text != NULL ? line_of(text, path) : 0;
-    free(text);
-    return str_printf("%s:%d", self->path, line);
+    return str_printf("%s:%d", self->path, line_of(self->text, path, 0));
 }
 
 // ----- applying
@@ -177,8 +174,14 @@ apply_leaf(settings_t *self, const char *section, zconfig_t *leaf)
     char *path = str_printf("%s/%s", section, zconfig_name(leaf));
     char *name = str_printf("%s.%s", section, zconfig_name(leaf));
     char *where = place_of(self, path);
+    int first = line_of(self->text, path, 0);
+    int second = line_of(self->text, path, first);
     edri_err_t err = EDRI_OK;
-    if (zconfig_child(leaf) != NULL) {
+    if (second > 0) {
+        err = settings_fail(self, EDRI_INVAL,
+            "%s:%d: %s: was set in line %d already; keep one of the two",
+            self->path, second, name, first);
+    } else if (zconfig_child(leaf) != NULL) {
         err = settings_fail(self, EDRI_INVAL,
             "%s: %s: a value is expected, not a section", where, name);
     } else {
@@ -237,14 +240,16 @@ settings_read_file(settings_t *self, const char *path)
     }
     edri_err_t err = check_lines(self, path, text);
     zconfig_t *root = err == EDRI_OK ? zconfig_str_load(text) : NULL;
-    free(text);
-    if (err != EDRI_OK) {
-        return err;
-    }
-    if (root == NULL) {
-        return settings_fail(
+    if (err == EDRI_OK && root == NULL) {
+        err = settings_fail(
             self, EDRI_INVAL, "%s: not a ZPL file (RFC 4)", path);
     }
+    if (err != EDRI_OK) {
+        free(text);
+        return err;
+    }
+    free(self->text);
+    self->text = text;
     char *copy = str_dup(path);
     free(self->path);
     self->path = copy;

@@ -22,6 +22,7 @@ struct settings {
     const char *const *open_sections;
     zconfig_t *file; // the last file read, or NULL
     char *path;      // its name
+    char *text;      // its text
     char *error;
 };
 
