@@ -34,6 +34,7 @@ function(edri_test name)
   add_executable(test_${name} ${ARG_UNPARSED_ARGUMENTS})
   set_target_properties(test_${name} PROPERTIES
     RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+  target_include_directories(test_${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_link_libraries(test_${name} PRIVATE
     edri_flags edri_static PkgConfig::CRITERION ${ARG_LINK})
   add_test(NAME ${name} COMMAND test_${name})
@@ -48,6 +49,7 @@ function(edri_fuzz name)
   add_executable(fuzz_${name} ${ARGN})
   set_target_properties(fuzz_${name} PROPERTIES
     RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+  target_include_directories(fuzz_${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_link_libraries(fuzz_${name} PRIVATE edri_flags edri_static)
   if(EDRI_FUZZ)
     target_compile_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)

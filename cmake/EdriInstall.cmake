@@ -19,11 +19,11 @@ install(TARGETS edri EXPORT EdriTargets LIBRARY)
 install(EXPORT EdriTargets NAMESPACE Edri:: DESTINATION ${EDRI_CMAKE_DIR})
 install(DIRECTORY lib/include/edri TYPE INCLUDE)
 install(DIRECTORY proto/edri TYPE INCLUDE FILES_MATCHING PATTERN "*.proto")
-# Generated code of users includes the C form of event.proto.
+# Generated code of users includes the C forms of what they import.
 install(FILES ${PROJECT_BINARY_DIR}/proto/edri/event.pb-c.h
   DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/edri)
-install(FILES ${PROJECT_BINARY_DIR}/proto/google/protobuf/descriptor.pb-c.h
-  DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/google/protobuf)
+install(DIRECTORY ${PROJECT_BINARY_DIR}/proto/google TYPE INCLUDE
+  FILES_MATCHING PATTERN "*.pb-c.h")
 
 configure_package_config_file(
   cmake/EdriConfig.cmake.in ${PROJECT_BINARY_DIR}/EdriConfig.cmake

@@ -4,10 +4,16 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/map.h"
 #include "schema/schema.h"
 
-// Deeper than this, messages are compared by name only: they recurse.
-#define DEPTH_MAX 8
+// comparison_t is one comparison under way.  Messages may contain themselves,
+// so what has been seen is not compared again.
+typedef struct comparison {
+    map_t *seen; // descriptors of the known side, by their address
+    char *why;
+    size_t why_size;
+} comparison_t;
 
 static const char *
 type_name(ProtobufCType type)
@@ -24,54 +30,52 @@ is_repeated(const ProtobufCFieldDescriptor *field)
     return field->label == PROTOBUF_C_LABEL_REPEATED;
 }
 
-static edri_err_t compare(const ProtobufCMessageDescriptor *known,
-    const ProtobufCMessageDescriptor *other, int depth, char *why,
-    size_t why_size);
+static edri_err_t compare(comparison_t *self,
+    const ProtobufCMessageDescriptor *known,
+    const ProtobufCMessageDescriptor *other);
 
 static edri_err_t
-compare_field(const char *owner, const ProtobufCFieldDescriptor *known,
-    const ProtobufCFieldDescriptor *other, int depth, char *why,
-    size_t why_size)
+compare_field(comparison_t *self, const char *owner,
+    const ProtobufCFieldDescriptor *known,
+    const ProtobufCFieldDescriptor *other)
 {
     if (known->type != other->type ||
         is_repeated(known) != is_repeated(other)) {
-        snprintf(why, why_size,
+        snprintf(self->why, self->why_size,
             "%s: field %u '%s' is %s%s here, '%s' is %s%s there", owner,
             known->id, known->name, is_repeated(known) ? "repeated " : "",
             type_name(known->type), other->name,
             is_repeated(other) ? "repeated " : "", type_name(other->type));
         return EDRI_MISMATCH;
     }
-    if (known->type != PROTOBUF_C_TYPE_MESSAGE) {
-        return EDRI_OK;
-    }
-    return compare(
-        known->descriptor, other->descriptor, depth + 1, why, why_size);
+    return known->type == PROTOBUF_C_TYPE_MESSAGE
+               ? compare(self, known->descriptor, other->descriptor)
+               : EDRI_OK;
 }
 
 static edri_err_t
-compare(const ProtobufCMessageDescriptor *known,
-    const ProtobufCMessageDescriptor *other, int depth, char *why,
-    size_t why_size)
+compare(comparison_t *self, const ProtobufCMessageDescriptor *known,
+    const ProtobufCMessageDescriptor *other)
 {
     if (!streq(known->name, other->name)) {
-        snprintf(
-            why, why_size, "%s here is %s there", known->name, other->name);
+        snprintf(self->why, self->why_size, "%s here is %s there", known->name,
+            other->name);
         return EDRI_MISMATCH;
     }
-    for (unsigned i = 0;
-         known != other && i < known->n_fields && depth < DEPTH_MAX; i++) {
+    // The map never changes what it points at.
+    void *mark = (void *)(uintptr_t)known;
+    if (known == other || map_put(self->seen, (uintptr_t)known, mark) != NULL) {
+        return EDRI_OK;
+    }
+    edri_err_t err = EDRI_OK;
+    for (unsigned i = 0; i < known->n_fields && err == EDRI_OK; i++) {
         const ProtobufCFieldDescriptor *field =
             protobuf_c_message_descriptor_get_field(other, known->fields[i].id);
-        edri_err_t err = field == NULL
-                             ? EDRI_OK
-                             : compare_field(known->name, &known->fields[i],
-                                   field, depth, why, why_size);
-        if (err != EDRI_OK) {
-            return err;
+        if (field != NULL) {
+            err = compare_field(self, known->name, &known->fields[i], field);
         }
     }
-    return EDRI_OK;
+    return err;
 }
 
 static edri_err_t
@@ -102,17 +106,15 @@ schema_compatible(const edri_type_t *known, const edri_type_t *other, char *why,
     if (!streq(known->key, other->key)) {
         return differ(known->name, "key", why, why_size);
     }
-    for (int i = 0; i < 4; i++) {
-        if (pairs[i][0] == NULL || pairs[i][1] == NULL) {
-            if (pairs[i][0] != pairs[i][1]) {
-                return differ(known->name, names[i], why, why_size);
-            }
-            continue;
-        }
-        edri_err_t err = compare(pairs[i][0], pairs[i][1], 0, why, why_size);
-        if (err != EDRI_OK) {
-            return err;
+    comparison_t comparison = {map_new(), why, why_size};
+    edri_err_t err = EDRI_OK;
+    for (int i = 0; i < 4 && err == EDRI_OK; i++) {
+        if (pairs[i][0] != NULL && pairs[i][1] != NULL) {
+            err = compare(&comparison, pairs[i][0], pairs[i][1]);
+        } else if (pairs[i][0] != pairs[i][1]) {
+            err = differ(known->name, names[i], why, why_size);
         }
     }
-    return EDRI_OK;
+    map_destroy(&comparison.seen);
+    return err;
 }

@@ -144,6 +144,32 @@ enum_default(schema_t *self, const entry_t *type, const char *text)
     return room;
 }
 
+// bytes_default undoes the C escapes in which protoc gives bytes: \n \r \t,
+// quotes, the backslash, and three octal digits for the others.
+static const void *
+bytes_default(schema_t *self, const char *text)
+{
+    ProtobufCBinaryData *room = schema_room(self, sizeof *room);
+    room->data = schema_room(self, strlen(text) + 1);
+    for (const char *at = text; *at != '\0';) {
+        unsigned byte = (unsigned char)*at++;
+        if (byte == '\\' && *at >= '0' && *at <= '7') {
+            byte = 0;
+            for (int i = 0; i < 3 && *at >= '0' && *at <= '7'; i++) {
+                byte = byte * 8 + (unsigned)(*at++ - '0');
+            }
+        } else if (byte == '\\' && *at != '\0') {
+            char next = *at++;
+            byte = (unsigned char)(next == 'n'   ? '\n'
+                                   : next == 'r' ? '\r'
+                                   : next == 't' ? '\t'
+                                                 : next);
+        }
+        room->data[room->len++] = (uint8_t)byte;
+    }
+    return room;
+}
+
 static const void *
 default_of(
     schema_t *self, const proto_field_t *proto, ProtobufCType type, bool proto3)
@@ -156,6 +182,9 @@ default_of(
                : proto->default_value != NULL
                    ? schema_text(self, proto->default_value)
                    : NULL;
+    }
+    if (type == PROTOBUF_C_TYPE_BYTES && proto->default_value != NULL) {
+        return bytes_default(self, proto->default_value);
     }
     if (type == PROTOBUF_C_TYPE_ENUM) {
         const entry_t *entry = schema_find(self, proto->type_name + 1);

@@ -3,8 +3,10 @@
 //
 // The canonical mapping of proto3: lowerCamelCase names (original names are
 // accepted when reading), 64-bit integers as strings, bytes as base64, enums by
-// name, well-known types google.protobuf.Timestamp, Duration and wrappers in
-// their special forms.  Its own target: libedri does not need jansson.
+// name, maps as objects, google.protobuf.Timestamp, Duration and the wrappers
+// in their special forms (Any, Struct and FieldMask are plain objects here).
+// See https://protobuf.dev/programming-guides/json.  Its own target: libedri
+// does not need jansson.
 
 #ifndef SCHEMA_JSON_H
 #define SCHEMA_JSON_H

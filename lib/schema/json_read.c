@@ -11,9 +11,9 @@
 
 #include "base/alloc.h"
 #include "schema/json.h"
-#include "schema/json_names.h"
+#include "schema/json_impl.h"
 
-#define DEPTH_MAX 64
+#define PATH_SHOWN 100
 
 // place_t is where the reader is: a chain of names and indices.
 typedef struct place {
@@ -51,14 +51,18 @@ static edri_err_t
 fail(const reading_t *reading, const place_t *place, const char *format, ...)
 {
     char what[256];
-    char path[256];
+    char path[2048];
     va_list args;
     va_start(args, format);
     (void)vsnprintf(what, sizeof what, format, args);
     va_end(args);
     put_place(place, path, sizeof path);
-    snprintf(reading->why, reading->why_size, "%s%s%s", path,
-        path[0] != '\0' ? ": " : "", what);
+    // Of a long path, the end matters.
+    size_t size = strlen(path);
+    bool is_long = size > PATH_SHOWN;
+    snprintf(reading->why, reading->why_size, "%s%s%s%s",
+        is_long ? "..." : "", is_long ? path + size - PATH_SHOWN : path,
+        size > 0 ? ": " : "", what);
     return EDRI_INVAL;
 }
 
@@ -210,14 +214,32 @@ read_enum(const reading_t *reading, const place_t *place, const json_t *json,
 
 // ----- values
 
-static edri_err_t read_message(reading_t *reading, const place_t *place,
+static edri_err_t read_any(reading_t *reading, const place_t *place,
     const json_t *json, ProtobufCMessage *message);
 
+// empty makes a message with every field at its default.  Descriptors of run
+// time have no init function, and unpacking nothing fails where a field is
+// required.
 static ProtobufCMessage *
 empty(const ProtobufCMessageDescriptor *descriptor)
 {
-    // Unpacking nothing sets every default, with or without generated code.
-    return protobuf_c_message_unpack(descriptor, NULL, 0, NULL);
+    ProtobufCMessage *message = mem_new(descriptor->sizeof_message);
+    message->descriptor = descriptor;
+    for (unsigned i = 0; i < descriptor->n_fields; i++) {
+        const ProtobufCFieldDescriptor *field = &descriptor->fields[i];
+        uint8_t *at = (uint8_t *)message + field->offset;
+        if (field->default_value == NULL ||
+            field->label == PROTOBUF_C_LABEL_REPEATED ||
+            (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0) {
+            continue;
+        }
+        if (field->type == PROTOBUF_C_TYPE_STRING) {
+            memcpy(at, &field->default_value, sizeof field->default_value);
+        } else {
+            memcpy(at, field->default_value, json_value_size(field));
+        }
+    }
+    return message;
 }
 
 static edri_err_t
@@ -276,7 +298,7 @@ read_value(reading_t *reading, const place_t *place, const json_t *json,
         return read_base64(reading, place, json, at);
     case PROTOBUF_C_TYPE_MESSAGE:
         *(ProtobufCMessage **)at = empty(field->descriptor);
-        return read_message(reading, place, json, *(ProtobufCMessage **)at);
+        return read_any(reading, place, json, *(ProtobufCMessage **)at);
     }
     return EDRI_OK;
 }
@@ -304,6 +326,53 @@ read_list(reading_t *reading, const place_t *place, const json_t *json,
     return err;
 }
 
+static edri_err_t read_field(reading_t *reading, const place_t *place,
+    const json_t *json, const ProtobufCFieldDescriptor *field,
+    ProtobufCMessage *message);
+
+// read_entry reads one entry of a map; the key comes as a string.
+static edri_err_t
+read_entry(reading_t *reading, const place_t *place, const char *key,
+    const json_t *value, ProtobufCMessage *entry)
+{
+    const ProtobufCFieldDescriptor *fields = entry->descriptor->fields;
+    bool is_bool = fields[0].type == PROTOBUF_C_TYPE_BOOL &&
+                   (streq(key, "true") || streq(key, "false"));
+    json_t *json = is_bool ? json_boolean(key[0] == 't') : json_string(key);
+    edri_err_t err = read_field(reading, place, json, &fields[0], entry);
+    json_decref(json);
+    if (err == EDRI_OK && json_is_null(value)) {
+        err = expect(reading, place, "a value", value);
+    }
+    return err == EDRI_OK
+               ? read_field(reading, place, value, &fields[1], entry)
+               : err;
+}
+
+static edri_err_t
+read_map(reading_t *reading, const place_t *place, const json_t *json,
+    const ProtobufCFieldDescriptor *field, uint8_t *base)
+{
+    if (!json_is_object(json)) {
+        return expect(reading, place, "an object", json);
+    }
+    json_t *object = (json_t *)(uintptr_t)json; // jansson's walk is not const
+    size_t *count = (size_t *)(void *)(base + field->quantifier_offset);
+    ProtobufCMessage **entries =
+        mem_new((json_object_size(json) + 1) * sizeof(ProtobufCMessage *));
+    *(ProtobufCMessage ***)(void *)(base + field->offset) = entries;
+    edri_err_t err = EDRI_OK;
+    for (void *at = json_object_iter(object); at != NULL && err == EDRI_OK;
+         at = json_object_iter_next(object, at)) {
+        const char *key = json_object_iter_key(at);
+        place_t here = {place, key, 0};
+        entries[*count] = empty(field->descriptor);
+        err = read_entry(reading, &here, key, json_object_iter_value(at),
+            entries[(*count)++]);
+    }
+    return err;
+}
+
 static edri_err_t
 read_field(reading_t *reading, const place_t *place, const json_t *json,
     const ProtobufCFieldDescriptor *field, ProtobufCMessage *message)
@@ -311,6 +380,9 @@ read_field(reading_t *reading, const place_t *place, const json_t *json,
     uint8_t *base = (uint8_t *)message;
     if (json_is_null(json)) {
         return EDRI_OK;
+    }
+    if (json_is_map(message->descriptor, field)) {
+        return read_map(reading, place, json, field, base);
     }
     if (field->label == PROTOBUF_C_LABEL_REPEATED) {
         return read_list(reading, place, json, field, base);
@@ -355,6 +427,25 @@ list_fields(
     }
 }
 
+// check_required names a required field (of proto2) that is not there.
+static edri_err_t
+check_required(const reading_t *reading, const place_t *place,
+    const json_t *json, const ProtobufCMessage *message)
+{
+    for (unsigned i = 0; i < message->descriptor->n_fields; i++) {
+        const ProtobufCFieldDescriptor *field = &message->descriptor->fields[i];
+        char camel[256];
+        json_camel(field->name, camel, sizeof camel);
+        if (field->label == PROTOBUF_C_LABEL_REQUIRED &&
+            json_object_get(json, camel) == NULL &&
+            json_object_get(json, field->name) == NULL) {
+            place_t here = {place, field->name, 0};
+            return fail(reading, &here, "this field is required");
+        }
+    }
+    return EDRI_OK;
+}
+
 static edri_err_t
 read_message(reading_t *reading, const place_t *place, const json_t *json,
     ProtobufCMessage *message)
@@ -362,7 +453,7 @@ read_message(reading_t *reading, const place_t *place, const json_t *json,
     if (!json_is_object(json)) {
         return expect(reading, place, "an object", json);
     }
-    if (++reading->depth > DEPTH_MAX) {
+    if (++reading->depth > JSON_DEPTH_MAX) {
         return fail(reading, place, "nested too deep");
     }
     edri_err_t err = EDRI_OK;
@@ -384,7 +475,41 @@ read_message(reading_t *reading, const place_t *place, const json_t *json,
         }
     }
     reading->depth--;
-    return err;
+    return err == EDRI_OK ? check_required(reading, place, json, message) : err;
+}
+
+// read_time reads a Timestamp or a Duration from its text.
+static edri_err_t
+read_time(const reading_t *reading, const place_t *place, const json_t *json,
+    bool is_date, ProtobufCMessage *message)
+{
+    json_time_t time;
+    const char *text = json_string_value(json);
+    if (text == NULL || !(is_date ? json_timestamp_read(text, &time)
+                                  : json_duration_read(text, &time))) {
+        return fail(reading, place, "a %s such as \"%s\" is expected",
+            is_date ? "time" : "duration",
+            is_date ? "2026-01-31T12:00:00.5Z" : "1.5s");
+    }
+    json_time_put(message, time);
+    return EDRI_OK;
+}
+
+static edri_err_t
+read_any(reading_t *reading, const place_t *place, const json_t *json,
+    ProtobufCMessage *message)
+{
+    json_form_t form = json_form(message->descriptor);
+    // Out of range times are written as objects, so they are read, too.
+    if (form == JSON_FORM_OBJECT || json_is_object(json)) {
+        return read_message(reading, place, json, message);
+    }
+    if (form == JSON_FORM_WRAPPER) {
+        return read_field(
+            reading, place, json, message->descriptor->fields, message);
+    }
+    return read_time(
+        reading, place, json, form == JSON_FORM_TIMESTAMP, message);
 }
 
 edri_err_t
@@ -395,23 +520,20 @@ json_read(const ProtobufCMessageDescriptor *descriptor, const char *text,
     reading_t reading = {why, why_size, 0};
     place_t top = {NULL, "", 0};
     *message_p = NULL;
-    json_t *json = json_loads(text, JSON_REJECT_DUPLICATES, &error);
+    json_t *json = json_loads(
+        text, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (json == NULL) {
         snprintf(why, why_size, "line %d, column %d: %s", error.line,
             error.column, error.text);
         return EDRI_INVAL;
     }
     ProtobufCMessage *message = empty(descriptor);
-    edri_err_t err = message != NULL
-                         ? read_message(&reading, &top, json, message)
-                         : fail(&reading, &top,
-                               "the type has required fields, which are not "
-                               "supported here");
+    edri_err_t err = read_any(&reading, &top, json, message);
     json_decref(json);
-    if (err != EDRI_OK && message != NULL) {
+    if (err != EDRI_OK) {
         protobuf_c_message_free_unpacked(message, NULL);
         return err;
     }
     *message_p = message;
-    return err;
+    return EDRI_OK;
 }

@@ -10,9 +10,9 @@
 
 #include "base/alloc.h"
 #include "schema/json.h"
-#include "schema/json_names.h"
+#include "schema/json_impl.h"
 
-static json_t *write_message(const ProtobufCMessage *message);
+static json_t *write_any(const ProtobufCMessage *message);
 
 // ----- texts
 
@@ -133,7 +133,7 @@ value_of(const ProtobufCFieldDescriptor *field, const void *at)
     case PROTOBUF_C_TYPE_BYTES:
         return base64_of(at);
     case PROTOBUF_C_TYPE_MESSAGE:
-        return write_message(*(ProtobufCMessage *const *)at);
+        return write_any(*(ProtobufCMessage *const *)at);
     }
     return json_null();
 }
@@ -224,6 +224,48 @@ write_list(
     return list;
 }
 
+// put_entry writes one entry of a map: a key is always a string.
+static void
+put_entry(json_t *object, const ProtobufCMessage *entry)
+{
+    const ProtobufCFieldDescriptor *fields = entry->descriptor->fields;
+    const uint8_t *base = (const uint8_t *)entry;
+    json_t *key = value_of(&fields[0], base + fields[0].offset);
+    char *text = json_is_string(key) ? str_dup(json_string_value(key))
+                                     : json_dumps(key, JSON_ENCODE_ANY);
+    (void)json_object_set_new(
+        object, text, value_of(&fields[1], base + fields[1].offset));
+    json_decref(key);
+    free(text);
+}
+
+static json_t *
+write_map(
+    const ProtobufCMessage *message, const ProtobufCFieldDescriptor *field)
+{
+    const uint8_t *base = (const uint8_t *)message;
+    size_t count = *(const size_t *)(base + field->quantifier_offset);
+    ProtobufCMessage *const *entries =
+        *(ProtobufCMessage **const *)(base + field->offset);
+    json_t *object = json_object();
+    for (size_t i = 0; i < count; i++) {
+        put_entry(object, entries[i]);
+    }
+    return object;
+}
+
+static json_t *
+write_repeated(
+    const ProtobufCMessage *message, const ProtobufCFieldDescriptor *field)
+{
+    const uint8_t *base = (const uint8_t *)message;
+    if (*(const size_t *)(base + field->quantifier_offset) == 0) {
+        return NULL;
+    }
+    return json_is_map(message->descriptor, field) ? write_map(message, field)
+                                                   : write_list(message, field);
+}
+
 static json_t *
 write_message(const ProtobufCMessage *message)
 {
@@ -235,9 +277,7 @@ write_message(const ProtobufCMessage *message)
         json_t *value = NULL;
         json_camel(field->name, name, sizeof name);
         if (field->label == PROTOBUF_C_LABEL_REPEATED) {
-            value = *(const size_t *)(base + field->quantifier_offset) > 0
-                        ? write_list(message, field)
-                        : NULL;
+            value = write_repeated(message, field);
         } else if (is_set(message, field)) {
             value = value_of(field, base + field->offset);
         }
@@ -248,12 +288,42 @@ write_message(const ProtobufCMessage *message)
     return object;
 }
 
+// write_any writes a message in its form.  One that is absent where a value
+// must stand (in a map) is empty.
+static json_t *
+write_any(const ProtobufCMessage *message)
+{
+    char text[JSON_TIME_TEXT];
+    const ProtobufCFieldDescriptor *field = NULL;
+    if (message == NULL) {
+        return json_object();
+    }
+    switch (json_form(message->descriptor)) {
+    case JSON_FORM_TIMESTAMP:
+        if (json_timestamp_write(json_time_of(message), text)) {
+            return json_string(text);
+        }
+        break; // no such date: its fields
+    case JSON_FORM_DURATION:
+        if (json_duration_write(json_time_of(message), text)) {
+            return json_string(text);
+        }
+        break;
+    case JSON_FORM_WRAPPER:
+        field = message->descriptor->fields;
+        return value_of(field, (const uint8_t *)message + field->offset);
+    case JSON_FORM_OBJECT:
+        break;
+    }
+    return write_message(message);
+}
+
 char *
 json_write(const ProtobufCMessage *message, int indent)
 {
-    json_t *object = write_message(message);
-    char *text = json_dumps(
-        object, indent > 0 ? JSON_INDENT((size_t)indent) : JSON_COMPACT);
-    json_decref(object);
+    json_t *json = write_any(message);
+    size_t flags = indent > 0 ? JSON_INDENT((size_t)indent) : JSON_COMPACT;
+    char *text = json_dumps(json, flags | JSON_ENCODE_ANY);
+    json_decref(json);
     return text != NULL ? text : str_dup("{}");
 }

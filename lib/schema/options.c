@@ -59,11 +59,18 @@ options_find(const Google__Protobuf__DescriptorProto *message, edri_err_t *err)
 bool
 options_duration(const char *text, uint32_t *ms)
 {
-    char *unit = NULL;
-    if (*text < '0' || *text > '9') {
+    // Digits and perhaps a fraction; strtod() alone takes much more.
+    size_t digits = strspn(text, "0123456789");
+    const char *unit = text + digits;
+    if (digits > 0 && *unit == '.') {
+        size_t fraction = strspn(unit + 1, "0123456789");
+        digits = fraction > 0 ? digits : 0;
+        unit += 1 + fraction;
+    }
+    if (digits == 0) {
         return false;
     }
-    double value = strtod(text, &unit);
+    double value = strtod(text, NULL);
     static const struct {
         const char *name;
         double worth;
