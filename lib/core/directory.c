@@ -341,6 +341,40 @@ copy_refusals(waiting_t *waiting, Edri__Link__Refusal **refused, size_t count)
     }
 }
 
+static bool
+is_among(const table_t *table, const row_t *row, Edri__Link__Wanted **wanted,
+    size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (wanted[i]->type == table->type &&
+            wanted[i]->target == row->member.target &&
+            wanted[i]->role == row->member.role) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// remove_stale withdraws what a life demanded in its session before and does
+// not demand any more: the first Demand of a session is whole.
+static void
+remove_stale(directory_t *self, const session_t *who,
+    const Edri__Link__Demand *demand)
+{
+    size_t cursor = 0;
+    void *value = NULL;
+    while (map_next(self->tables, &cursor, NULL, &value)) {
+        table_t *table = value;
+        for (size_t i = table->row_count; i > 0; i--) {
+            const row_t *row = &table->rows[i - 1];
+            if (row->session == who->number &&
+                !is_among(table, row, demand->add, demand->n_add)) {
+                remove_row(self, table, i - 1);
+            }
+        }
+    }
+}
+
 void
 directory_demand(directory_t *self, uint64_t session,
     const Edri__Link__Demand *demand, Edri__Link__Refusal **refused,
@@ -355,6 +389,9 @@ directory_demand(directory_t *self, uint64_t session,
     waiting->generation = demand->generation;
     waiting->until_ms = now_ms + self->late_ms;
     copy_refusals(waiting, refused, refused_count);
+    if (demand->generation == 1) {
+        remove_stale(self, who, demand);
+    }
     for (size_t i = 0; i < demand->n_add; i++) {
         const Edri__Link__Wanted *wanted = demand->add[i];
         if (!is_refused(refused, refused_count, wanted->type)) {

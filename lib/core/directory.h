@@ -41,7 +41,8 @@ void directory_move(directory_t *self, uint64_t from, uint64_t to);
 void directory_close(directory_t *self, uint64_t session);
 
 // directory_demand applies a Demand, leaving out the types in 'refused', which
-// go back with InForce.
+// go back with InForce.  Generation 1 is whole: what it does not add of what
+// the session has (see directory_move) is withdrawn.
 void directory_demand(directory_t *self, uint64_t session,
     const Edri__Link__Demand *demand, Edri__Link__Refusal **refused,
     size_t refused_count, int64_t now_ms);

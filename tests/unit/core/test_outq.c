@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+// test_outq.c - what waits at the source, cut into frames.
+
+#include <criterion/criterion.h>
+
+#include "core/outq.h"
+
+TestSuite(outq, .timeout = 30);
+
+static void
+append(outq_t *queue, size_t size, uint64_t type, uint32_t ttl_ms,
+    uint64_t life, int64_t base_ms, blob_t *blob)
+{
+    static uint8_t bytes[WIRE_BATCH_MAX];
+    envelope_t env = {.type = type, .id = type + 100, .ttl_ms = ttl_ms};
+    memset(bytes, (int)type, size);
+    outq_append(queue, (slice_t){bytes, size}, &env, life, base_ms, blob);
+}
+
+Test(outq, example)
+{
+    outq_t queue = {0};
+    cr_expect_null(outq_take(&queue));
+    append(&queue, 10, 1, 0, 0, 0, NULL);
+    append(&queue, 20, 2, 0, 0, 0, NULL);
+    cr_expect_eq(queue.bytes, 30);
+    cr_expect_eq(queue.events, 2);
+    chunk_t *chunk = outq_take(&queue);
+    cr_expect_eq(chunk->size, 30);
+    cr_expect_eq(chunk->events, 2);
+    cr_expect_eq(chunk->type_count, 2);
+    cr_expect(chunk->data[9] == 1 && chunk->data[10] == 2, "in order");
+    cr_expect_eq(queue.bytes, 0);
+    cr_expect_eq(queue.events, 0);
+    chunk_destroy(&chunk);
+    cr_expect_null(chunk);
+}
+
+Test(outq, a_frame_is_never_over_its_limits)
+{
+    outq_t queue = {0};
+    size_t bytes = 0;
+    unsigned seed = 1;
+    for (int i = 0; i < 5000; i++) {
+        size_t size = 1 + (size_t)rand_r(&seed) % 8000;
+        append(&queue, size, (uint64_t)rand_r(&seed) % 40, 0, 0, 0, NULL);
+        bytes += size;
+    }
+    cr_expect_eq(queue.bytes, bytes);
+    size_t chunks = 0, events = 0;
+    chunk_t *chunk;
+    while ((chunk = outq_take(&queue)) != NULL) {
+        cr_assert_leq(chunk->size, WIRE_BATCH_MAX);
+        cr_assert_leq(chunk->type_count, WIRE_TYPES_MAX);
+        cr_assert_eq(chunk_weight(chunk), chunk->size);
+        bytes -= chunk->size;
+        events += chunk->events;
+        chunks++;
+        chunk_destroy(&chunk);
+    }
+    cr_expect_eq(bytes, 0);
+    cr_expect_eq(events, 5000);
+    cr_expect_lt(chunks, 1000, "many share a frame");
+}
+
+Test(outq, what_must_not_share_a_frame)
+{
+    outq_t queue = {0};
+    append(&queue, 10, 1, 0, 0, 5, NULL);
+    append(&queue, 10, 1, 0, 0, 6, NULL);  // no time to live: the same
+    append(&queue, 10, 1, 50, 0, 7, NULL); // a time to live: another
+    append(&queue, 10, 1, 50, 0, 7, NULL);
+    append(&queue, 10, 1, 50, 0, 8, NULL); // that began later
+    append(&queue, 10, 1, 0, 9, 0, NULL);  // another origin
+    append(&queue, 10, 1, 0, 9, 0, blob_new(1000)); // an attachment
+    append(&queue, 10, 1, 0, 9, 0, NULL);           // behind one
+    static const uint32_t events[] = {2, 2, 1, 1, 1, 1};
+    for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
+        chunk_t *chunk = outq_take(&queue);
+        cr_assert_not_null(chunk, "chunk %zu", i);
+        cr_expect_eq(chunk->events, events[i], "chunk %zu", i);
+        if (i == 4) {
+            cr_expect_eq(chunk_weight(chunk), 1010);
+            cr_expect_eq(chunk->blob_id, 101);
+        }
+        chunk_destroy(&chunk);
+    }
+    cr_expect_null(outq_take(&queue));
+    append(&queue, 10, 1, 0, 0, 0, blob_new(5));
+    cr_expect_eq(queue.bytes, 15);
+    outq_clear(&queue);
+    cr_expect_eq(queue.bytes, 0);
+}
