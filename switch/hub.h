@@ -9,7 +9,6 @@
 //   words.c    control words of the sessions
 //   forward.c  frames: head rewritten, batch by reference, windows
 //   catalog.c  types and files
-//   health.c   edri-switch --health
 // Who demands what is core/directory.c.  The switch keeps nothing that the ends
 // could not give again: it can be killed at any time.
 
@@ -172,9 +171,5 @@ void forward_clear(peer_t *peer);
 // tells those for whom it is time.
 void forward_mark(hub_t *hub, peer_t *peer);
 void forward_tell(hub_t *hub);
-
-// ----- health.c
-// health asks the switch at 'endpoint' for a WELCOME.  Returns the exit code.
-int health(const char *endpoint);
 
 #endif

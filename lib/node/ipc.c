@@ -14,8 +14,6 @@
 #define READ_MAX 64
 #define WINDOW   8
 
-// A process that has attached and then says nothing is still there: its death
-// is seen when a message cannot be sent.  So each gets a heartbeat.
 #define PORTS_MAX 1024
 
 edri_err_t
@@ -54,15 +52,12 @@ ipc_close(router_t *router)
 
 // ----- sending
 
-// send_head begins a message to the port.  Returns false when it has gone.
+// send_to begins a message to a process.  Returns false when it has gone.
 static bool
-send_head(slot_t *slot, head_t *head, bool more)
+send_to(router_t *router, const uint8_t *routing, size_t size,
+    const head_t *head, bool more)
 {
-    router_t *router = slot->router;
-    head->taken = slot->received;
-    slot->told = slot->received;
-    if (zmq_send(router->ipc, slot->routing, slot->routing_size,
-            ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
+    if (zmq_send(router->ipc, routing, size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
         return false;
     }
     zmq_msg_t message;
@@ -76,13 +71,32 @@ send_head(slot_t *slot, head_t *head, bool more)
     return true;
 }
 
-static void
+static bool
+send_head(slot_t *slot, head_t *head, bool more)
+{
+    head->taken = slot->received;
+    slot->told = slot->received;
+    return send_to(
+        slot->router, slot->routing, slot->routing_size, head, more);
+}
+
+static bool
 say(slot_t *slot, control_t *word)
 {
     head_t head = EDRI__WIRE__HEAD__INIT;
     head.control = &word;
     head.n_control = 1;
-    (void)send_head(slot, &head, false);
+    return send_head(slot, &head, false);
+}
+
+// answer says a word to a process that is no port.
+static void
+answer(router_t *router, const uint8_t *routing, size_t size, control_t *word)
+{
+    head_t head = EDRI__WIRE__HEAD__INIT;
+    head.control = &word;
+    head.n_control = 1;
+    (void)send_to(router, routing, size, &head, false);
 }
 
 static void
@@ -135,11 +149,48 @@ send_chunk(slot_t *slot)
     return sent;
 }
 
+// detach ends a port: its process has gone, or said BYE.
+static void
+detach(slot_t *slot, const char *why)
+{
+    router_t *router = slot->router;
+    edri_log_info("PORT-GONE", "number=%u manager=%s why=\"%s\"", slot->number,
+        slot->manager != NULL ? slot->manager : "", why);
+    (void)list_remove(&router->ipc_slots, slot);
+    links_demand(router, slot, false);
+    slot_detach(slot);
+}
+
+// beat sends a heartbeat when it is time: a process that has died is seen when
+// a message cannot be sent, and nothing else may be on its way to it.
+static bool
+beat(slot_t *slot)
+{
+    Edri__Link__Heartbeat heartbeat = EDRI__LINK__HEARTBEAT__INIT;
+    control_t word = EDRI__LINK__CONTROL__INIT;
+    heartbeat.number = ++slot->beats;
+    word.word_case = EDRI__LINK__CONTROL__WORD_HEARTBEAT;
+    word.heartbeat = &heartbeat;
+    return say(slot, &word);
+}
+
+int64_t
+ipc_next(const router_t *router)
+{
+    return router->ipc_slots.count > 0 ? router->ipc_beat_ms : INT64_MAX;
+}
+
 void
 ipc_flush(router_t *router)
 {
     if (router->ipc == NULL) {
         return;
+    }
+    bool beats = router->now_ms >= router->ipc_beat_ms;
+    if (beats) {
+        router->ipc_beat_ms =
+            router->now_ms +
+            settings_int(router->node->settings, "link.heartbeat");
     }
     for (size_t i = router->ipc_slots.count; i > 0; i--) {
         slot_t *slot = router->ipc_slots.items[i - 1];
@@ -152,12 +203,9 @@ ipc_flush(router_t *router)
             head_t head = EDRI__WIRE__HEAD__INIT;
             alive = send_head(slot, &head, false);
         }
+        alive = alive && (!beats || beat(slot));
         if (!alive) {
-            edri_log_warn("PORT-GONE", "number=%u manager=%s", slot->number,
-                slot->manager != NULL ? slot->manager : "");
-            (void)list_remove(&router->ipc_slots, slot);
-            links_demand(router, slot, false);
-            slot_detach(slot);
+            detach(slot, "its process has ended");
         }
     }
 }
@@ -190,13 +238,59 @@ free_number(router_t *router)
 }
 
 static void
+refuse(router_t *router, const uint8_t *routing, size_t size, edri_err_t err,
+    const char *why)
+{
+    char text[128];
+    Edri__Link__Refused refused = EDRI__LINK__REFUSED__INIT;
+    control_t word = EDRI__LINK__CONTROL__INIT;
+    (void)snprintf(text, sizeof text, "%s", why);
+    refused.error = err;
+    refused.text = text;
+    word.word_case = EDRI__LINK__CONTROL__WORD_REFUSED;
+    word.refused = &refused;
+    answer(router, routing, size, &word);
+}
+
+// welcome answers HELLO; a guest, which only looks, has no number.
+static void
+welcome(
+    router_t *router, const uint8_t *routing, size_t size, uint64_t number)
+{
+    Edri__Link__Welcome welcomed = EDRI__LINK__WELCOME__INIT;
+    control_t word = EDRI__LINK__CONTROL__INIT;
+    welcomed.version = 1;
+    welcomed.life = router->node->life;
+    welcomed.session = number;
+    word.word_case = EDRI__LINK__CONTROL__WORD_WELCOME;
+    word.welcome = &welcomed;
+    answer(router, routing, size, &word);
+}
+
+static void
 on_hello(router_t *router, const uint8_t *routing, size_t size,
     const Edri__Link__Hello *hello)
 {
-    if (hello->version != 1 || strlen(hello->node) > 64 ||
-        router->ipc_slots.count >= PORTS_MAX) {
-        edri_log_warn("PORT-REFUSED", "version=%u ports=%zu", hello->version,
-            router->ipc_slots.count);
+    const char *wrong = hello->version != 1 ? "this node speaks version 1"
+                        : strlen(hello->node) > 64
+                            ? "a name has at most 64 characters"
+                        : router->ipc_slots.count >= PORTS_MAX
+                            ? "too many ports"
+                            : NULL;
+    if (wrong != NULL) {
+        edri_log_warn("PORT-REFUSED", "version=%u ports=%zu why=\"%s\"",
+            hello->version, router->ipc_slots.count, wrong);
+        refuse(router, routing, size, EDRI_INVAL, wrong);
+        return;
+    }
+    if (hello->guest) {
+        if (router->told_ready && !router->draining) {
+            welcome(router, routing, size, 0);
+        } else {
+            refuse(router, routing, size, EDRI_STATE,
+                router->draining ? "the node is shutting down"
+                                 : "the node is not ready yet");
+        }
         return;
     }
     slot_t *slot = mem_new(sizeof *slot);
@@ -209,14 +303,27 @@ on_hello(router_t *router, const uint8_t *routing, size_t size,
     memcpy(slot->routing, routing, size);
     (void)map_put(router->slots, slot->number, slot);
     list_add(&router->ipc_slots, slot);
-    Edri__Link__Welcome welcome = EDRI__LINK__WELCOME__INIT;
-    welcome.version = 1;
-    welcome.life = router->node->life;
-    welcome.session = slot->number;
-    control_t word = EDRI__LINK__CONTROL__INIT;
-    word.word_case = EDRI__LINK__CONTROL__WORD_WELCOME;
-    word.welcome = &welcome;
-    say(slot, &word);
+    welcome(router, routing, size, slot->number);
+}
+
+// on_stranger handles the first words of a process.
+static void
+on_stranger(router_t *router, const uint8_t *routing, size_t size,
+    const head_t *head)
+{
+    Edri__Link__Control__WordCase first =
+        head->n_control > 0 ? head->control[0]->word_case
+                            : EDRI__LINK__CONTROL__WORD__NOT_SET;
+    if (first == EDRI__LINK__CONTROL__WORD_HELLO) {
+        on_hello(router, routing, size, head->control[0]->hello);
+    } else if (first != EDRI__LINK__CONTROL__WORD_BYE) {
+        Edri__Link__Who who = EDRI__LINK__WHO__INIT;
+        control_t word = EDRI__LINK__CONTROL__INIT;
+        word.word_case = EDRI__LINK__CONTROL__WORD_WHO;
+        word.who = &who;
+        answer(router, routing, size, &word);
+        counter_add(&router->node->counters, COUNTER_DENIED, 1);
+    }
 }
 
 static void
@@ -236,6 +343,16 @@ on_demand(slot_t *slot, const Edri__Link__Demand *demand)
         list_add(list, route);
         route_add(router, route, observer, slot, NULL, 0);
     }
+    for (size_t i = 0; i < demand->n_remove; i++) {
+        const Edri__Link__Wanted *wanted = demand->remove[i];
+        bool observer = wanted->role == EDRI__LINK__ROLE__OBSERVER;
+        route_t *route = route_find(router, wanted->type);
+        if (list_remove(
+                observer ? &slot->observes : &slot->handles, route)) {
+            route_remove(router, route, observer, slot, NULL, 0);
+            links_withdraw(router, slot, route, observer);
+        }
+    }
     if (slot->manager == NULL && demand->n_add > 0) {
         refusal.type = demand->add[0]->type;
         refusal.error = EDRI_DENIED;
@@ -248,7 +365,7 @@ on_demand(slot_t *slot, const Edri__Link__Demand *demand)
     word.word_case = EDRI__LINK__CONTROL__WORD_IN_FORCE;
     word.in_force = &in_force;
     links_demand(router, slot, true);
-    say(slot, &word);
+    (void)say(slot, &word);
 }
 
 static void
@@ -317,13 +434,7 @@ handle(router_t *router, const uint8_t *routing, size_t size, zmq_msg_t *parts,
         return;
     }
     if (slot == NULL) {
-        bool hello = head->n_control > 0 && head->control[0]->word_case ==
-                                                EDRI__LINK__CONTROL__WORD_HELLO;
-        if (hello) {
-            on_hello(router, routing, size, head->control[0]->hello);
-        } else {
-            counter_add(&router->node->counters, COUNTER_DENIED, 1);
-        }
+        on_stranger(router, routing, size, head);
         head_free(&head);
         return;
     }
@@ -333,6 +444,11 @@ handle(router_t *router, const uint8_t *routing, size_t size, zmq_msg_t *parts,
     for (size_t i = 0; i < head->n_control; i++) {
         if (head->control[i]->word_case == EDRI__LINK__CONTROL__WORD_DEMAND) {
             on_demand(slot, head->control[i]->demand);
+        }
+        if (head->control[i]->word_case == EDRI__LINK__CONTROL__WORD_BYE) {
+            detach(slot, "it said BYE");
+            head_free(&head);
+            return;
         }
     }
     if (head->lane != EDRI__WIRE__LANE__CONTROL) {

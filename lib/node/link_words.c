@@ -182,6 +182,19 @@ links_demand(router_t *router, const slot_t *slot, bool add)
 }
 
 void
+links_withdraw(
+    router_t *router, const slot_t *slot, const route_t *route, bool observer)
+{
+    for (unsigned i = 0; i < router->link_count; i++) {
+        if (router->links[i].shake >= SHAKE_DEMANDED) {
+            wants_t wants = {0};
+            want(&wants, slot, route, observer);
+            say_demand(&router->links[i], &wants, false);
+        }
+    }
+}
+
+void
 links_drain(router_t *router)
 {
     for (unsigned i = 0; i < router->link_count; i++) {

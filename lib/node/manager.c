@@ -234,6 +234,12 @@ edri_manager_name(const edri_manager_t *self)
     return self->name;
 }
 
+struct edri_node *
+edri_manager_node(const edri_manager_t *self)
+{
+    return self->node;
+}
+
 size_t
 manager_types(const edri_manager_t *self, const edri_type_t *const **p)
 {

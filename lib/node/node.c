@@ -17,9 +17,12 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "edri/log.h"
+#include "hail/hail.h"
 #include "node/manager.h"
 #include "node/network.h"
 #include "node/router.h"
+
+#define HEALTH_WAIT_MS 2000
 
 // Threads are many sockets; libzmq's own default of 1023 is soon used up.
 #define SOCKETS_MAX 65535
@@ -66,8 +69,10 @@ copy_args(edri_node_t *self, int argc, char **argv)
     self->argv = mem_new(((size_t)argc + 1) * sizeof(char *));
     for (int i = 0; i < argc; i++) {
         self->argv[i] = argv[i];
-        if (i > 0 && streq(argv[i], "--help")) {
-            self->wants_help = true;
+        if (i > 0) {
+            self->wants_help = self->wants_help || streq(argv[i], "--help");
+            self->wants_health =
+                self->wants_health || streq(argv[i], "--health");
         }
     }
     self->argc = argc;
@@ -476,7 +481,10 @@ start_log(const edri_node_t *self)
 static void
 print_help(const edri_node_t *self)
 {
-    printf("usage: %s [--config FILE] [--set NAME=VALUE]... [--help]\n\n",
+    printf("usage: %s [--config FILE] [--set NAME=VALUE]...\n"
+           "       %s --health    ask the one with these settings, at its "
+           "node.ipc\n\n",
+        self->argc > 0 ? self->argv[0] : "edri-node",
         self->argc > 0 ? self->argv[0] : "edri-node");
     settings_print_help(node_rows, stdout);
 }
@@ -488,12 +496,34 @@ is_wrong_use(edri_err_t err)
     return err == EDRI_INVAL || err == EDRI_NOT_FOUND || err == EDRI_STATE;
 }
 
+// run_health is --health: whether the node that these settings are for runs
+// and is ready.
+static int
+run_health(const edri_node_t *self)
+{
+    const char *endpoint = settings_text(self->settings, "node.ipc");
+    char why[256];
+    edri_err_t err = EDRI_INVAL;
+    (void)snprintf(why, sizeof why, "--health asks at node.ipc; set it");
+    if (endpoint[0] != '\0') {
+        err = hail(endpoint, HEALTH_WAIT_MS, why, sizeof why);
+    }
+    if (err != EDRI_OK) {
+        fprintf(stderr, "%s: %s%s%s\n", self->argv[0], endpoint,
+            endpoint[0] != '\0' ? ": " : "", why);
+    }
+    return err == EDRI_OK ? 0 : 1;
+}
+
 int
 edri_node_run(edri_node_t *self)
 {
     if (self->wants_help) {
         print_help(self);
         return 0;
+    }
+    if (self->wants_health) {
+        return run_health(self);
     }
     if (self->argc > 1 && self->first_err == EDRI_OK) {
         (void)node_fail(

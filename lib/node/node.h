@@ -53,6 +53,7 @@ struct edri_node {
     char **argv;
 
     bool wants_help;
+    bool wants_health;
     bool signals;         // edri_node_run took SIGTERM and SIGINT
     edri_err_t first_err; // of the setting-up
     char *first_error;

@@ -294,6 +294,8 @@ time_to_wait(const router_t *self)
         return 0;
     }
     int64_t next = links_next(self);
+    int64_t beat = ipc_next(self);
+    next = beat < next ? beat : next;
     if (self->first_asked != NULL && self->expire_ms < next) {
         next = self->expire_ms;
     }

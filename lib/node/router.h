@@ -83,6 +83,7 @@ struct slot {
     uint64_t taken;    // of these, as it said
     uint64_t received; // counted frames from it
     uint64_t told;     // of these, as we said
+    uint64_t beats;    // heartbeats so far
 };
 
 // slot_attach and slot_detach make and forget the slot of an in-process port.
@@ -328,7 +329,10 @@ void links_drain(router_t *router);
 void links_bye(router_t *router);
 
 // links_demand says on every open session what one slot wants, or no longer.
+// links_withdraw says that it no longer wants one type.
 void links_demand(router_t *router, const slot_t *slot, bool add);
+void links_withdraw(
+    router_t *router, const slot_t *slot, const route_t *route, bool observer);
 
 // links_ask forwards a tool's question (a packed edri.link.Ask); the answer
 // goes to the node's pipe.
@@ -360,6 +364,7 @@ struct router {
     int64_t now_ms;    // read once per wake-up
     uint64_t random;   // for choices
     int64_t expire_ms; // when to look for overdue requests
+    int64_t ipc_beat_ms; // next heartbeat to other processes
     size_t body_bytes; // of bodies coming in fragments
     bool opened;       // links may connect
     bool told_ready;

@@ -103,6 +103,8 @@ slot_free(slot_t *self)
     map_destroy(&self->sources);
     list_clear(&self->handles);
     list_clear(&self->observes);
+    counter_add(
+        &self->router->node->counters, COUNTER_LOST, self->queue.events);
     outq_clear(&self->queue);
     free(self->manager);
     free(self);

@@ -427,6 +427,16 @@ list_fields(
     }
 }
 
+// is_doubled says whether the object has a field under both of its names.
+static bool
+is_doubled(const json_t *json, const ProtobufCFieldDescriptor *field)
+{
+    char camel[256];
+    json_camel(field->name, camel, sizeof camel);
+    return !streq(camel, field->name) && json_object_get(json, camel) != NULL &&
+           json_object_get(json, field->name) != NULL;
+}
+
 // check_required names a required field (of proto2) that is not there.
 static edri_err_t
 check_required(const reading_t *reading, const place_t *place,
@@ -469,6 +479,9 @@ read_message(reading_t *reading, const place_t *place, const json_t *json,
             list_fields(message->descriptor, names, sizeof names);
             err = fail(reading, &here, "no such field; %s has: %s",
                 message->descriptor->name, names);
+        } else if (is_doubled(json, field)) {
+            err = fail(reading, &here, "this field is set twice, as %s, too",
+                field->name);
         } else {
             err = read_field(
                 reading, &here, json_object_iter_value(at), field, message);

@@ -159,7 +159,7 @@ index_all(schema_t *self)
     for (size_t i = 0; i < set->n_file && err == EDRI_OK; i++) {
         err = index_file(self, set->file[i], i + 1 == set->n_file);
     }
-    if (err != EDRI_OK) {
+    if (err != EDRI_OK || self->entry_count == 0) {
         return err;
     }
     qsort(self->entries, self->entry_count, sizeof(entry_t), by_name);

@@ -93,6 +93,14 @@ read_varint(const uint8_t **at_p, const uint8_t *end, uint64_t *value)
     return false;
 }
 
+// read_short reads a tag or a length: the same, of 5 bytes at most, as the
+// decoders of protobuf have it.
+static inline bool
+read_short(const uint8_t **at_p, const uint8_t *end, uint64_t *value)
+{
+    return read_varint(at_p, end - *at_p > 5 ? *at_p + 5 : end, value);
+}
+
 // field_t is one field, cut out.
 typedef struct field {
     uint32_t number;
@@ -107,7 +115,7 @@ static inline bool
 read_field(const uint8_t **at_p, const uint8_t *end, field_t *field)
 {
     uint64_t tag;
-    if (!read_varint(at_p, end, &tag) || tag >> 3 == 0 || tag > UINT32_MAX) {
+    if (!read_short(at_p, end, &tag) || tag >> 3 == 0 || tag > UINT32_MAX) {
         return false;
     }
     field->number = (uint32_t)(tag >> 3);
@@ -132,7 +140,7 @@ read_field(const uint8_t **at_p, const uint8_t *end, field_t *field)
         return true;
     case BYTES: {
         uint64_t len;
-        if (!read_varint(at_p, end, &len) || len > (uint64_t)(end - *at_p)) {
+        if (!read_short(at_p, end, &len) || len > (uint64_t)(end - *at_p)) {
             return false;
         }
         field->value = 0;
@@ -159,7 +167,7 @@ batch_next(slice_t *batch, slice_t *item, slice_t *content)
         if (*at == 0x0a) {
             uint64_t len;
             at++;
-            if (!read_varint(&at, end, &len) || len > (uint64_t)(end - at)) {
+            if (!read_short(&at, end, &len) || len > (uint64_t)(end - at)) {
                 return false;
             }
             *content = (slice_t){at, (size_t)len};

@@ -117,7 +117,7 @@ edri_plugin(edri_manager_t *manager)
         abort();
     }
     snprintf(table->name, sizeof table->name, "%s",
-        edri_manager_setting(manager, "name", "counter"));
+        edri_node_name(edri_manager_node(manager)));
     edri_manager_set_state(manager, table, destroy_table);
     edri_err_t err = wordcount_line_handle(manager, on_line, EDRI_METHOD);
     if (err == EDRI_OK) {

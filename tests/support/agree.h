@@ -71,8 +71,10 @@ agree(slice_t content, bool *taken)
         wrong = "trace";
     }
     // protobuf-c's strings end at the first NUL.
-    if (wrong == NULL && strnlen((const char *)all.text.data,
-                             all.text.len) != strlen(theirs->text)) {
+    size_t text_len = all.text.len > 0
+                          ? strnlen((const char *)all.text.data, all.text.len)
+                          : 0;
+    if (wrong == NULL && text_len != strlen(theirs->text)) {
         wrong = "text";
     }
     if (wrong == NULL &&

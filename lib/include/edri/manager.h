@@ -68,7 +68,9 @@ edri_err_t edri_manager_set_state(
 const char *edri_manager_setting(
     const edri_manager_t *self, const char *key, const char *otherwise);
 
-// edri_manager_name returns its name, borrowed.
+// edri_manager_name returns its name, borrowed; edri_manager_node the node it
+// belongs to, so that a plugin can ask for the node's name.
 const char *edri_manager_name(const edri_manager_t *self);
+struct edri_node *edri_manager_node(const edri_manager_t *self);
 
 #endif

@@ -74,8 +74,9 @@ edri_err_t edri_node_stop(edri_node_t *self, int drain_ms);
 
 // edri_node_run starts the node, waits for SIGTERM or SIGINT, drains for at
 // most node.drain_timeout and returns the exit code of the program: 0, 1 after
-// an error at run time, 2 after wrong use.  Errors go to stderr in one line;
-// --help is answered here.  A second signal stops at once.
+// an error at run time, 2 after wrong use.  Errors go to stderr in one line.
+// A second signal stops at once.  --help is answered here, and --health: 0
+// when a node with these settings runs and is ready (asked at its node.ipc).
 int edri_node_run(edri_node_t *self);
 
 // edri_node_wait blocks until SIGTERM or SIGINT came (edri_node_start catches

@@ -145,6 +145,7 @@ Test(json, wrong_texts_are_refused_with_their_place)
         {"{\"at\":5}", "at: a time such as"},
         {"{\"lasts\":\"5\"}", "lasts: a duration such as \"1.5s\""},
         {"{\"lasts\":\"999999999999s\"}", "lasts: a duration such as"},
+        {"{\"anInner\":{},\"an_inner\":{}}", "this field is set twice"},
         {"{\"maybe\":true}", "maybe: a whole number is expected, got true"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
