@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "wire/nesting.h"
 
 // ----- the books: a map by id, a list by deadline
 
@@ -119,8 +120,10 @@ port_answer(edri_port_t *self, const reader_t *at)
         if (at->blob_p != NULL) {
             body = (slice_t){blob_data(*at->blob_p), blob_size(*at->blob_p)};
         }
-        reply = protobuf_c_message_unpack(
-            ask->type->reply, NULL, body.len, body.data);
+        reply = nesting_fits(ask->type->reply, body)
+                    ? protobuf_c_message_unpack(
+                          ask->type->reply, NULL, body.len, body.data)
+                    : NULL;
         if (reply == NULL) {
             answer.err = EDRI_UNDECODABLE;
             free(text);

@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "edri/log.h"
+#include "wire/nesting.h"
 
 // ----- what a handler sees
 
@@ -143,7 +144,10 @@ unpack(edri_task_t *self, const ProtobufCMessageDescriptor *descriptor,
 {
     ProtobufCAllocator allocator = {take_memory, keep_memory, self->arena};
     ProtobufCMessage *message =
-        protobuf_c_message_unpack(descriptor, &allocator, body.len, body.data);
+        nesting_fits(descriptor, body)
+            ? protobuf_c_message_unpack(
+                  descriptor, &allocator, body.len, body.data)
+            : NULL;
     if (message == NULL) {
         counter_add(&self->port->node->counters, COUNTER_UNDECODABLE, 1);
         edri_log_warn("EVENT-UNDECODABLE", "type=%s life=%016llx size=%zu",

@@ -18,10 +18,11 @@
 #include "schema/fields.h"
 #include "schema/options.h"
 #include "wire/envelope.h"
+#include "wire/nesting.h"
 
 #define SET_MAX     ((size_t)1 << 20)
 #define FILES_MAX   512
-#define NESTING_MAX 32
+#define TYPES_DEPTH_MAX 32
 #define ENTRIES_MAX 20000
 
 // ----- making and freeing
@@ -105,7 +106,7 @@ static edri_err_t
 index_message(schema_t *self, const char *scope, int depth, bool proto3,
     bool last, const Google__Protobuf__DescriptorProto *message)
 {
-    if (depth > NESTING_MAX) {
+    if (depth > TYPES_DEPTH_MAX) {
         return schema_fail(self, "%s: nested too deep", scope);
     }
     edri_err_t err = add_entry(self, scope, message->name,
@@ -277,12 +278,16 @@ schema_new(slice_t set, schema_t **self_p, char *why, size_t why_size)
     self->why = why;
     self->why_size = why_size;
     self->arena = arena_new();
-    self->set =
-        google__protobuf__file_descriptor_set__unpack(NULL, set.len, set.data);
+    bool fits = nesting_fits(
+        &google__protobuf__file_descriptor_set__descriptor, set);
+    self->set = fits ? google__protobuf__file_descriptor_set__unpack(
+                           NULL, set.len, set.data)
+                     : NULL;
     edri_err_t err =
         self->set != NULL
             ? build(self, set)
-            : schema_fail(self, "the bytes are no FileDescriptorSet");
+            : schema_fail(self, fits ? "the bytes are no FileDescriptorSet"
+                                     : "messages nested too deep");
     if (err != EDRI_OK) {
         schema_destroy(&self);
         return err;

@@ -130,7 +130,7 @@ wait_for_all(edri_port_t *port, done_t *done)
         if (known && total.lines == lines) {
             return true;
         }
-        if (total.lines / 500000 != before / 500000) {
+        if (total.lines / 1000000 != before / 1000000) {
             printf("  %" PRIu64 " lines counted\n", total.lines);
             fflush(stdout);
         }

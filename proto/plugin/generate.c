@@ -42,16 +42,33 @@ words_free(words_t *words)
 
 // ----- header
 
+// to_whom says in words where an event goes.
+static const char *
+to_whom(edri_deliver_t deliver)
+{
+    switch (deliver) {
+    case EDRI_ALL:
+        return "every manager that demands it";
+    case EDRI_GROUP:
+        return "one node per manager name";
+    case EDRI_ONE:
+        break;
+    }
+    return "one manager in the whole system";
+}
+
 static void
 declare_notification(text_t *out, const event_t *event, const words_t *w)
 {
     text_add(out,
         "// %s: a notification.\n\n"
         "extern const edri_type_t %s_type;\n\n"
-        "// %s_emit sends it to everybody who demands it; results and errors "
-        "as\n// edri_emit (edri/port.h).  The event stays the caller's.\n"
+        "// %s_emit sends it to %s.\n"
+        "// Results and errors as edri_emit (edri/port.h).  The event stays the "
+        "caller's.\n"
         "edri_err_t %s_emit(edri_port_t *port, const %s *event);\n\n",
-        event->name, w->ours, w->ours, w->ours, w->type);
+        event->name, w->ours, w->ours, to_whom(event->options.deliver),
+        w->ours, w->type);
     text_add(out,
         "// %s_handler_fn handles one event, borrowed for the call.\n"
         "typedef edri_err_t %s_handler_fn(edri_task_t *task, const %s "

@@ -139,6 +139,37 @@ check_identifier(check_t *self, const char *full_name)
     free(ours);
 }
 
+// warn_early tells of options that this version takes and does not act upon:
+// a type must not seem safer than it is.
+static void
+warn_early(const check_t *self, const Edri__EventOptions *raw,
+    const char *full_name)
+{
+    const struct {
+        const char *name;
+        bool set;
+    } options[] = {
+        {"key", raw->key != NULL},
+        {"priority", raw->has_priority},
+        {"durable", raw->has_durable && raw->durable},
+        {"lost", raw->has_lost},
+        {"retain", raw->retain != NULL},
+        {"retry", raw->retry != NULL},
+        {"overflow",
+            raw->has_overflow && raw->overflow != EDRI__OVERFLOW__BLOCK},
+    };
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
+        if (options[i].set) {
+            text_t text = {0};
+            problem(&text, self->file, self->path, self->depth + 2,
+                "warning: %s: %s: this version does not act upon it yet",
+                full_name, options[i].name);
+            fprintf(stderr, "%s\n", text.data);
+            free(text.data);
+        }
+    }
+}
+
 static void
 check_event(check_t *self, const message_t *message, char *full_name)
 {
@@ -160,6 +191,9 @@ check_event(check_t *self, const message_t *message, char *full_name)
     char why[512];
     err = options_read(
         raw, message, full_name, exists, self, &event.options, why, sizeof why);
+    if (err == EDRI_OK) {
+        warn_early(self, raw, full_name);
+    }
     edri__event_options__free_unpacked(raw, NULL);
     if (err == EDRI_OK && event.options.kind == EDRI_TUNNEL) {
         err = EDRI_INVAL;
