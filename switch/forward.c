@@ -157,6 +157,17 @@ send_held(hub_t *hub, peer_t *peer)
     peer->held_size = 0;
 }
 
+// cut_off notes that a frame could not be sent.  A guest would be freed by
+// peer_lost, perhaps while its own frame is being forwarded: its turn of the
+// heartbeat ends it.
+static void
+cut_off(hub_t *hub, peer_t *peer)
+{
+    if (!peer->guest) {
+        peer_lost(hub, peer);
+    }
+}
+
 void
 forward_flush(hub_t *hub, peer_t *peer)
 {
@@ -166,7 +177,7 @@ forward_flush(hub_t *hub, peer_t *peer)
            (lane = next_lane(peer)) >= 0) {
         peer->sent++;
         if (!send_frame(hub, peer, dequeue(peer, lane))) {
-            peer_lost(hub, peer);
+            cut_off(hub, peer);
             return;
         }
     }
@@ -317,7 +328,7 @@ forward_to(hub_t *hub, peer_t *from, const head_t *head,
         forward_flush(hub, peer);
     } else if (peer->state == PEER_UP) {
         if (!send_frame(hub, peer, frame)) {
-            peer_lost(hub, peer);
+            cut_off(hub, peer);
         }
     } else {
         free_frame(frame);
