@@ -95,6 +95,35 @@ from_peer(
     }
 }
 
+// note_malformed counts, and logs once a second: a stranger must not fill the
+// log.
+static void
+note_malformed(hub_t *hub, const peer_t *peer, const char *why)
+{
+    hub->malformed++;
+    if (hub->now_ms >= hub->complain_ms) {
+        hub->complain_ms = hub->now_ms + 1000;
+        edri_log_warn("FRAME-MALFORMED", "node=%s what=\"%s\" so_far=%llu",
+            peer != NULL ? peer->name : "(stranger)", why,
+            (unsigned long long)hub->malformed);
+    }
+}
+
+static void
+refuse_stranger(
+    hub_t *hub, const uint8_t *routing, size_t size, const char *why)
+{
+    Edri__Link__Refused refused = EDRI__LINK__REFUSED__INIT;
+    control_t word = EDRI__LINK__CONTROL__INIT;
+    char text[128];
+    snprintf(text, sizeof text, "%s", why);
+    refused.error = EDRI_PROTO;
+    refused.text = text;
+    word.word_case = EDRI__LINK__CONTROL__WORD_REFUSED;
+    word.refused = &refused;
+    word_to_stranger(hub, routing, size, &word);
+}
+
 static void
 handle(hub_t *hub, zmq_msg_t *parts, size_t count)
 {
@@ -112,11 +141,11 @@ handle(hub_t *hub, zmq_msg_t *parts, size_t count)
         head_read((slice_t){zmq_msg_data(&parts[1]), zmq_msg_size(&parts[1])},
             &head, &why) == EDRI_OK;
     if (!fine) {
-        hub->malformed++;
-        edri_log_warn("FRAME-MALFORMED", "node=%s what=\"%s\"",
-            peer != NULL ? peer->name : "(stranger)", why);
+        note_malformed(hub, peer, why);
         if (peer != NULL) {
             peer_refuse(hub, peer, EDRI_PROTO, why);
+        } else {
+            refuse_stranger(hub, routing, size, why);
         }
         return;
     }

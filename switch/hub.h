@@ -108,6 +108,7 @@ typedef struct hub {
     bool settled;
     uint64_t frames;
     uint64_t malformed;
+    int64_t complain_ms; // when the next one may be logged
     uint64_t dropped;
 } hub_t;
 

@@ -214,6 +214,10 @@ on_describe(hub_t *hub, peer_t *peer, const Edri__Link__Describe *describe)
 static void
 on_demand(hub_t *hub, peer_t *peer, const Edri__Link__Demand *demand)
 {
+    // A guest's terminal must not stop anybody's production.
+    for (size_t i = 0; peer->guest && i < demand->n_add; i++) {
+        demand->add[i]->lossy = true;
+    }
     // Only the types of this very Demand are told back.
     Edri__Link__Refusal **list = mem_new((demand->n_add + 1) * sizeof *list);
     size_t count = 0;

@@ -12,6 +12,20 @@
 
 // ----- the guest
 
+// is_given says whether the user has set it; a configuration file counts for
+// everything.
+static bool
+is_given(int argc, char **argv, const char *setting, const char *variable)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strstr(argv[i], setting) != NULL ||
+            strncmp(argv[i], "--config", 8) == 0) {
+            return true;
+        }
+    }
+    return getenv(variable) != NULL || getenv("EDRI_CONFIG") != NULL;
+}
+
 edri_node_t *
 guest_new(int argc, char **argv, int least, char ***args_p, const char *usage)
 {
@@ -28,17 +42,16 @@ guest_new(int argc, char **argv, int least, char ***args_p, const char *usage)
         edri_node_destroy(&node);
         return NULL;
     }
-    if (getenv("EDRI_NODE_SWITCH") == NULL) {
-        bool given = false;
-        for (int i = 1; i < argc; i++) {
-            given = given || strstr(argv[i], "node.switch=") != NULL ||
-                    strncmp(argv[i], "--config", 8) == 0;
-        }
-        if (!given) {
-            (void)edri_node_set(node, "node.switch", "tcp://127.0.0.1:5590");
-        }
+    if (!is_given(argc, argv, "node.switch=", "EDRI_NODE_SWITCH")) {
+        (void)edri_node_set(node, "node.switch", "tcp://127.0.0.1:5590");
     }
-    (void)edri_node_set(node, "node.name", ""); // a guest, whatever is set
+    if (!is_given(
+            argc, argv, "node.start_timeout=", "EDRI_NODE_START_TIMEOUT")) {
+        (void)edri_node_set(node, "node.start_timeout", "5s");
+    }
+    // A guest, whatever is set: in a node's container these are the node's.
+    (void)edri_node_set(node, "node.name", "");
+    (void)edri_node_set(node, "node.ipc", "");
     if (args_p != NULL) {
         *args_p = args;
     }
@@ -48,7 +61,6 @@ guest_new(int argc, char **argv, int least, char ***args_p, const char *usage)
 bool
 guest_start(edri_node_t *node)
 {
-    (void)edri_node_set(node, "node.start_timeout", "5s");
     return edri_node_start(node) == EDRI_OK;
 }
 
@@ -72,10 +84,11 @@ close_message(message_t *self)
     edri_node_destroy(&self->node);
 }
 
-// open_message joins the network, finds the type and reads the JSON.  Returns
-// 0, or the exit code after it has said what is wrong.
+// open_message joins the network, finds the type, which must be of that kind,
+// and reads the JSON.  Returns 0, or the exit code after it has said what is
+// wrong.
 static int
-open_message(int argc, char **argv, message_t *self)
+open_message(int argc, char **argv, edri_kind_t kind, message_t *self)
 {
     char **args = NULL;
     char why[512];
@@ -91,6 +104,12 @@ open_message(int argc, char **argv, message_t *self)
         fprintf(stderr, "edri: %s\n", edri_node_error(self->node));
         return 1;
     }
+    if (self->type->kind != kind) {
+        fprintf(stderr, "edri: %s: %s\n", self->type->name,
+            kind == EDRI_REQUEST ? "a notification; use: edri emit"
+                                 : "a request; use: edri request");
+        return 2;
+    }
     if (json_read(self->type->message, json, &self->body, why, sizeof why) !=
         EDRI_OK) {
         fprintf(stderr, "edri: %s: %s\n", args[1], why);
@@ -104,7 +123,7 @@ int
 word_emit(int argc, char **argv)
 {
     message_t message;
-    int code = open_message(argc, argv, &message);
+    int code = open_message(argc, argv, EDRI_NOTIFICATION, &message);
     if (code == 0) {
         edri_err_t err =
             edri_emit(message.port, message.type, message.body, NULL);
@@ -126,7 +145,7 @@ int
 word_request(int argc, char **argv)
 {
     message_t message;
-    int code = open_message(argc, argv, &message);
+    int code = open_message(argc, argv, EDRI_REQUEST, &message);
     if (code == 0) {
         ProtobufCMessage *reply = NULL;
         if (edri_request(message.port, message.type, message.body, 0, &reply) ==
@@ -149,7 +168,21 @@ word_request(int argc, char **argv)
 typedef struct listener {
     edri_node_t *node;
     long left; // events to print; -1: no end
+    uint64_t lost; // of these, told
 } listener_t;
+
+// tell_lost says how many events are missing before the next one.
+static void
+tell_lost(listener_t *self)
+{
+    uint64_t lost = 0;
+    (void)edri_node_counter(self->node, "events.dropped_lossy", &lost);
+    if (lost > self->lost) {
+        fprintf(stderr, "edri: %llu events dropped: the output is too slow\n",
+            (unsigned long long)(lost - self->lost));
+        self->lost = lost;
+    }
+}
 
 static edri_err_t
 print_event(edri_fn_t handler, edri_task_t *task, const ProtobufCMessage *event,
@@ -161,6 +194,7 @@ print_event(edri_fn_t handler, edri_task_t *task, const ProtobufCMessage *event,
     if (self->left == 0) {
         return EDRI_OK;
     }
+    tell_lost(self);
     char *json = json_write(event, 0);
     printf("%s\n", json);
     (void)fflush(stdout);
@@ -221,15 +255,7 @@ word_listen(int argc, char **argv)
         if (guest_start(listener.node)) {
             fprintf(stderr, "edri: listening to %s\n", type->name);
             (void)edri_node_wait(listener.node);
-            uint64_t lost = 0;
-            (void)edri_node_counter(
-                listener.node, "events.dropped_lossy", &lost);
-            if (lost > 0) {
-                fprintf(stderr,
-                    "edri: %llu events were dropped: the output "
-                    "was too slow\n",
-                    (unsigned long long)lost);
-            }
+            tell_lost(&listener);
             code = 0;
         } else {
             fprintf(stderr, "edri: %s\n", edri_node_error(listener.node));

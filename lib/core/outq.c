@@ -10,12 +10,12 @@
 // First room of a chunk: a lone small event; doubled until a frame is full.
 #define CHUNK_MIN 256
 
-static bool
-knows_type(const chunk_t *chunk, uint64_t type)
+bool
+chunk_has_type(const chunk_t *self, uint64_t type)
 {
     // The newest first: streams of one type are the rule.
-    for (uint32_t i = chunk->type_count; i > 0; i--) {
-        if (chunk->types[i - 1] == type) {
+    for (uint32_t i = self->type_count; i > 0; i--) {
+        if (self->types[i - 1] == type) {
             return true;
         }
     }
@@ -30,7 +30,19 @@ fits(const chunk_t *chunk, slice_t item, const envelope_t *env, uint64_t life,
     return chunk->blob == NULL && chunk->life == life &&
            chunk->size + item.len <= WIRE_BATCH_MAX &&
            (env->ttl_ms == 0 || chunk->base_ms == base_ms) &&
-           (chunk->type_count < WIRE_TYPES_MAX || knows_type(chunk, env->type));
+           (chunk->type_count < WIRE_TYPES_MAX ||
+               chunk_has_type(chunk, env->type));
+}
+
+static void
+link_chunk(outq_t *self, chunk_t *chunk)
+{
+    if (self->last != NULL) {
+        self->last->next = chunk;
+    } else {
+        self->first = chunk;
+    }
+    self->last = chunk;
 }
 
 static chunk_t *
@@ -41,13 +53,16 @@ add_chunk(outq_t *self, size_t capacity, uint64_t life, int64_t base_ms)
     chunk->base_ms = base_ms;
     chunk->capacity = capacity < CHUNK_MIN ? CHUNK_MIN : capacity;
     chunk->data = mem_resize(NULL, chunk->capacity);
-    if (self->last != NULL) {
-        self->last->next = chunk;
-    } else {
-        self->first = chunk;
-    }
-    self->last = chunk;
+    link_chunk(self, chunk);
     return chunk;
+}
+
+void
+outq_put(outq_t *self, chunk_t *chunk)
+{
+    link_chunk(self, chunk);
+    self->bytes += chunk_weight(chunk);
+    self->events += chunk->events;
 }
 
 void
@@ -68,7 +83,7 @@ outq_append(outq_t *self, slice_t item, const envelope_t *env, uint64_t life,
     memcpy(chunk->data + chunk->size, item.data, item.len);
     chunk->size += item.len;
     chunk->events++;
-    if (!knows_type(chunk, env->type)) {
+    if (!chunk_has_type(chunk, env->type)) {
         chunk->types[chunk->type_count++] = env->type;
     }
     if (blob != NULL) {

@@ -47,11 +47,17 @@ typedef struct outq {
 void outq_append(outq_t *self, slice_t item, const envelope_t *env,
     uint64_t life, int64_t base_ms, blob_t *blob);
 
+// outq_put appends a whole chunk, which is taken over.
+void outq_put(outq_t *self, chunk_t *chunk);
+
 // outq_take removes the first chunk; the caller owns it.  NULL when empty.
 chunk_t *outq_take(outq_t *self);
 
 // outq_clear drops everything.
 void outq_clear(outq_t *self);
+
+// chunk_has_type says whether an event of that type is in it.
+bool chunk_has_type(const chunk_t *self, uint64_t type);
 
 // chunk_weight is what a chunk counts for: batch and attachment, in bytes.
 size_t chunk_weight(const chunk_t *self);

@@ -200,11 +200,9 @@ copy_to_observers(router_t *router, const route_t *route, slice_t content,
         if (member->slot != NULL) {
             slot_give(member->slot, (slice_t){room, size}, &env, life, 0,
                 blob_share(blob));
-        } else if (!member->dest->full) {
-            dest_send(
-                member->dest, (slice_t){room, size}, &env, 0, blob_share(blob));
         } else {
-            counter_add(&router->node->counters, COUNTER_LOSSY, 1);
+            dest_send(member->dest, (slice_t){room, size}, &env, 0,
+                blob_share(blob), true);
         }
     }
     slots_flush(router);
@@ -249,6 +247,32 @@ asked_reply(router_t *router, slice_t item, slice_t content,
 }
 
 // ----- ends
+
+bool
+asked_unsent(router_t *router, uint64_t id, uint64_t life, uint32_t target)
+{
+    asked_t *self = map_get(router->asked, id);
+    responder_t *responder = NULL;
+    for (size_t i = 0; self != NULL && i < self->count; i++) {
+        responder_t *at = &self->responders[i];
+        if (!at->done && at->life == life && at->target == target) {
+            responder = at;
+        }
+    }
+    if (responder == NULL) {
+        return false;
+    }
+    bool again = !self->all;
+    settle(self, responder);
+    slot_t *port = map_get(router->slots, self->port);
+    if (!again && port != NULL) {
+        tell_error(router, port, self->route->type, id, EDRI_DRAINING, "");
+    }
+    if (self->open == 0) {
+        forget(router, self);
+    }
+    return again && port != NULL;
+}
 
 // end_responders ends those that 'life' and 'target' (0: any) had to answer.
 static void

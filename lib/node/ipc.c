@@ -284,7 +284,8 @@ on_hello(router_t *router, const uint8_t *routing, size_t size,
         return;
     }
     if (hello->guest) {
-        if (router->told_ready && !router->draining) {
+        bool ready = router->told_ready || router->link_count == 0;
+        if (ready && !router->draining) {
             welcome(router, routing, size, 0);
         } else {
             refuse(router, routing, size, EDRI_STATE,
@@ -341,7 +342,7 @@ on_demand(slot_t *slot, const Edri__Link__Demand *demand)
         list_t *list = observer ? &slot->observes : &slot->handles;
         (void)list_remove(list, route);
         list_add(list, route);
-        route_add(router, route, observer, slot, NULL, 0);
+        route_add(router, route, observer, (member_t){.slot = slot}, 0);
     }
     for (size_t i = 0; i < demand->n_remove; i++) {
         const Edri__Link__Wanted *wanted = demand->remove[i];

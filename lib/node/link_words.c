@@ -320,9 +320,11 @@ add_members(
 {
     for (size_t i = 0; i < count; i++) {
         if (list[i]->life != self->router->node->life) {
+            member_t member = {
+                .dest = dest_of(self, list[i]), .lossy = list[i]->lossy};
             route_add(self->router, route,
-                list[i]->role == EDRI__LINK__ROLE__OBSERVER, NULL,
-                dest_of(self, list[i]), self->index);
+                list[i]->role == EDRI__LINK__ROLE__OBSERVER, member,
+                self->index);
         }
     }
 }

@@ -81,7 +81,7 @@ void
 dest_check(dest_t *self)
 {
     size_t limit = self->remote->router->node->limits.link_queue;
-    if (self->queue.bytes > limit) {
+    if (self->queue.bytes > limit && self->solid) {
         set_full(self, true);
     } else if (self->queue.bytes <= limit / 2) {
         set_full(self, false);
@@ -98,15 +98,37 @@ dest_wake(dest_t *self)
     }
 }
 
+// shed drops the oldest of what waits, for a receiver that may lose.  A body
+// that is half sent stays.
+static void
+shed(dest_t *self, size_t limit)
+{
+    counters_t *counters = &self->remote->router->node->counters;
+    while (self->queue.bytes > limit && self->queue.first->blob_sent == 0) {
+        chunk_t *chunk = outq_take(&self->queue);
+        counter_add(counters, COUNTER_LOSSY, chunk->events);
+        chunk_destroy(&chunk);
+    }
+}
+
 void
 dest_send(dest_t *self, slice_t item, const envelope_t *env, int64_t base_ms,
-    blob_t *blob)
+    blob_t *blob, bool lossy)
 {
-    outq_append(&self->queue, item, env, 0, base_ms, blob);
-    dest_wake(self);
-    if (self->queue.bytes > self->remote->router->node->limits.link_queue) {
-        set_full(self, true);
+    router_t *router = self->remote->router;
+    size_t limit = router->node->limits.link_queue;
+    self->solid = self->solid || !lossy;
+    if (lossy && self->solid && self->queue.bytes > limit) {
+        counter_add(&router->node->counters, COUNTER_LOSSY, 1);
+        blob_drop(&blob);
+        return;
     }
+    outq_append(&self->queue, item, env, 0, base_ms, blob);
+    if (!self->solid) {
+        shed(self, limit);
+    }
+    dest_wake(self);
+    dest_check(self);
 }
 
 size_t
@@ -218,43 +240,78 @@ free_remote(remote_t *self)
     free(self);
 }
 
-// redirect sends what had not left yet to whoever else may have it.
+// redirect gives one item that had not left yet to whoever else may have it.
+// What a guest would have got was a copy.
 static void
-redirect(router_t *router, outq_t *queue)
+redirect(dest_t *self, const chunk_t *chunk, slice_t item, slice_t content,
+    const envelope_t *env, blob_t **blob_p)
 {
-    chunk_t *chunk = NULL;
-    while ((chunk = outq_take(queue)) != NULL) {
-        slice_t rest = {chunk->data, chunk->size};
-        run_t run = {.base_ms = chunk->base_ms};
-        slice_t item;
-        slice_t content;
-        envelope_t env;
-        while (batch_next(&rest, &item, &content) &&
-               envelope_route(content, &env) == EDRI_OK) {
-            slot_t *from = map_get(router->slots, env.id >> 48);
-            bool again = envelope_kind(env.flags) == EDRI_NOTIFICATION &&
-                         envelope_deliver(env.flags) != EDRI_ALL &&
-                         (env.flags & WIRE_OBSERVED) == 0;
-            if (again) {
-                route_event(router, from, item, content, &env, &run,
-                    chunk->blob != NULL ? &chunk->blob : NULL);
-            } else if (envelope_kind(env.flags) != EDRI_REQUEST) {
-                // A request ends with its error; this one is for nobody now.
-                counter_add(&router->node->counters, COUNTER_LOST, 1);
-            }
-        }
-        slots_flush(router);
-        chunk_destroy(&chunk);
+    router_t *router = self->remote->router;
+    slot_t *from = map_get(router->slots, env->id >> 48);
+    run_t run = {.base_ms = chunk->base_ms};
+    bool copy = self->remote->name[0] == '\0' ||
+                (env->flags & WIRE_OBSERVED) != 0;
+    bool again = !copy && envelope_deliver(env->flags) != EDRI_ALL;
+    if (envelope_kind(env->flags) == EDRI_REQUEST) {
+        again = asked_unsent(
+            router, env->id, self->remote->life, self->target);
+    } else if (!again) {
+        counter_add(&router->node->counters,
+            copy ? COUNTER_LOSSY : COUNTER_LOST, 1);
     }
+    if (again) {
+        route_event(router, from, item, content, env, &run, blob_p);
+    }
+}
+
+// redirect_type takes the items of a type (0: of all) out of a chunk; the
+// others go back into the queue.
+static void
+redirect_type(dest_t *self, chunk_t *chunk, uint64_t type)
+{
+    slice_t rest = {chunk->data, chunk->size};
+    slice_t item;
+    slice_t content;
+    envelope_t env;
+    while (batch_next(&rest, &item, &content) &&
+           envelope_route(content, &env) == EDRI_OK) {
+        bool attached = (env.flags & WIRE_ATTACHED) != 0;
+        if (type == 0 || env.type == type) {
+            redirect(self, chunk, item, content, &env,
+                attached ? &chunk->blob : NULL);
+        } else {
+            outq_append(&self->queue, item, &env, chunk->life, chunk->base_ms,
+                attached ? blob_share(chunk->blob) : NULL);
+        }
+    }
+    slots_flush(self->remote->router);
+}
+
+void
+dest_withdrawn(dest_t *self, uint64_t type)
+{
+    outq_t old = self->queue;
+    chunk_t *chunk = NULL;
+    self->queue = (outq_t){0};
+    while ((chunk = outq_take(&old)) != NULL) {
+        // A body that is half sent is sent whole: the manager has not gone.
+        if (chunk->blob_sent > 0 || !chunk_has_type(chunk, type)) {
+            outq_put(&self->queue, chunk);
+        } else {
+            redirect_type(self, chunk, type);
+            chunk_destroy(&chunk);
+        }
+    }
+    dest_check(self);
 }
 
 void
 remote_gone(router_t *router, uint64_t life, const char *why)
 {
     remote_t *self = map_take(router->remotes, life);
-    asked_life_gone(router, life);
     forget_credit(router, life);
     if (self == NULL) {
+        asked_life_gone(router, life);
         return;
     }
     edri_log_info("NODE-GONE", "node=%s life=%016llx reason=\"%s\"", self->name,
@@ -272,8 +329,14 @@ remote_gone(router_t *router, uint64_t life, const char *why)
         }
     }
     for (size_t i = 0; i < self->dest_count; i++) {
-        redirect(router, &self->dests[i]->queue);
+        chunk_t *chunk = NULL;
+        while ((chunk = outq_take(&self->dests[i]->queue)) != NULL) {
+            redirect_type(self->dests[i], chunk, 0);
+            chunk_destroy(&chunk);
+        }
     }
+    // What never left was asked elsewhere; the others end here.
+    asked_life_gone(router, life);
     counter_add(&router->node->counters, COUNTER_LATE, self->replies.events);
     free_remote(self);
 }

@@ -64,12 +64,22 @@ find_group(route_t *self, const char *name)
     return group;
 }
 
+// is_guest says whether the member is a manager of another node without a name.
+static bool
+is_guest(const member_t *member)
+{
+    return member->dest != NULL && member->dest->remote->name[0] == '\0';
+}
+
 static void
 rebuild(router_t *router, route_t *self)
 {
     clear_groups(self);
     for (size_t i = 0; i < self->handler_count; i++) {
         member_t *member = &self->handlers[i];
+        if (is_guest(member)) {
+            continue;
+        }
         const char *name = member->slot != NULL ? member->slot->manager
                                                 : member->dest->manager;
         join(find_group(self, name), member);
@@ -94,21 +104,22 @@ find_member(
 }
 
 void
-route_add(router_t *router, route_t *self, bool observer, slot_t *slot,
-    dest_t *dest, unsigned link)
+route_add(router_t *router, route_t *self, bool observer, member_t member,
+    unsigned link)
 {
     member_t **list = observer ? &self->observers : &self->handlers;
     size_t *count = observer ? &self->observer_count : &self->handler_count;
-    member_t *member = find_member(*list, *count, slot, dest);
-    if (member != NULL) {
-        member->links |= (uint8_t)(1u << link);
+    member_t *known = find_member(*list, *count, member.slot, member.dest);
+    if (known != NULL) {
+        known->links |= (uint8_t)(1u << link);
+        known->lossy = member.lossy;
         return;
     }
+    member.links = (uint8_t)(1u << link);
     *list = mem_resize(*list, (*count + 1) * sizeof **list);
-    (*list)[(*count)++] =
-        (member_t){.slot = slot, .dest = dest, .links = (uint8_t)(1u << link)};
-    if (dest != NULL) {
-        list_add(&dest->routes, self);
+    (*list)[(*count)++] = member;
+    if (member.dest != NULL) {
+        list_add(&member.dest->routes, self);
     }
     if (!observer) {
         rebuild(router, self);
@@ -129,12 +140,16 @@ route_remove(router_t *router, route_t *self, bool observer, const slot_t *slot,
     if (member->links != 0 && slot == NULL) {
         return; // another switch still has it
     }
+    dest_t *member_dest = member->dest;
     if (dest != NULL) {
-        (void)list_remove(&member->dest->routes, self);
+        (void)list_remove(&member_dest->routes, self);
     }
     *member = list[--*count];
     if (!observer) {
         rebuild(router, self);
+    }
+    if (dest != NULL && !observer) {
+        dest_withdrawn(member_dest, self->type);
     }
 }
 
@@ -176,7 +191,9 @@ is_full(const router_t *router, const route_t *self)
     }
     for (size_t i = 0; deliver == EDRI_ALL && i < self->handler_count; i++) {
         const member_t *member = &self->handlers[i];
-        if (member->slot != NULL ? member->slot->full : member->dest->full) {
+        bool full =
+            member->slot != NULL ? member->slot->full : member->dest->full;
+        if (full && !member->lossy) {
             return true;
         }
     }
@@ -276,16 +293,23 @@ give(const member_t *member, const item_t *item)
         slot_give(member->slot, item->bytes, item->env, item->run->life,
             item->run->base_ms, blob);
     } else {
-        dest_send(
-            member->dest, item->bytes, item->env, item->run->base_ms, blob);
+        dest_send(member->dest, item->bytes, item->env, item->run->base_ms,
+            blob, member->lossy);
     }
 }
 
-// may_leave says whether the event may go to that member.
+// may_reach says whether the event may go to that member; may_ask whether a
+// request may.
 static bool
 may_reach(const member_t *member, uint32_t flags)
 {
     return member->slot != NULL || (flags & WIRE_NODE_ONLY) == 0;
+}
+
+static bool
+may_ask(const member_t *member, uint32_t flags)
+{
+    return !is_guest(member) && may_reach(member, flags);
 }
 
 // local_only is the group as an event that must not leave the node sees it.
@@ -330,6 +354,13 @@ direct_notification(router_t *router, route_t *self, const item_t *item)
                 reached++;
             }
         }
+        for (size_t i = 0; i < self->handler_count; i++) {
+            if (is_guest(&self->handlers[i]) &&
+                may_reach(&self->handlers[i], flags)) {
+                give(&self->handlers[i], item);
+                reached++;
+            }
+        }
     }
     if (reached == 0) {
         counter_add(&router->node->counters, COUNTER_UNCLAIMED, 1);
@@ -370,13 +401,13 @@ direct_request(
     }
     size_t members = 0;
     for (size_t i = 0; i < self->handler_count; i++) {
-        members += may_reach(&self->handlers[i], flags);
+        members += may_ask(&self->handlers[i], flags);
     }
     asked_t *asked =
         asked_add(router, item->env, item->run, self, from, true, members);
     asked_announce(router, asked);
     for (size_t i = 0; i < self->handler_count; i++) {
-        if (may_reach(&self->handlers[i], flags)) {
+        if (may_ask(&self->handlers[i], flags)) {
             ask_member(router, asked, &self->handlers[i], item);
         }
     }
@@ -393,7 +424,7 @@ must_wait(router_t *router, route_t *self, uint32_t flags)
         return true;
     }
     // Nobody yet: requests wait until the switch has had time to hear of all.
-    return self->handler_count == 0 && !nobody_counts(router, self) &&
+    return is_empty(&self->everybody) && !nobody_counts(router, self) &&
            envelope_kind(flags) == EDRI_REQUEST;
 }
 

@@ -123,10 +123,11 @@ typedef struct member {
     slot_t *slot;  // here, or
     dest_t *dest;  // at another node
     uint8_t links; // bit per link whose table has it
+    bool lossy;    // drops what is too much for it, never pushes back
 } member_t;
 
 // group_t is the members of one manager name; the last of a route's groups is
-// everybody.
+// everybody.  Guests are in none: they only listen, and get a copy of all.
 typedef struct group {
     char *name;
     slot_t *local; // one of this node, or NULL
@@ -163,8 +164,8 @@ void route_event(router_t *router, slot_t *from, slice_t item, slice_t content,
     const envelope_t *env, const run_t *run, blob_t **blob_p);
 
 // route_add and route_remove change who is there; rebuilds the groups.
-void route_add(router_t *router, route_t *route, bool observer, slot_t *slot,
-    dest_t *dest, unsigned link);
+void route_add(router_t *router, route_t *route, bool observer, member_t member,
+    unsigned link);
 void route_remove(router_t *router, route_t *route, bool observer,
     const slot_t *slot, const dest_t *dest, unsigned link);
 
@@ -201,6 +202,12 @@ void asked_refuse(router_t *router, slot_t *from, const envelope_t *env,
 void asked_reply(router_t *router, slice_t item, slice_t content,
     const envelope_t *env, uint64_t life, blob_t **blob_p);
 
+// asked_unsent takes a request back that never left for that manager.  Returns
+// true when it may be sent to another; a request to ALL gets an error instead,
+// and one that has ended is forgotten.
+bool asked_unsent(
+    router_t *router, uint64_t id, uint64_t life, uint32_t target);
+
 // asked_life_gone ends what a life was asked, asked_slot_gone what a local
 // manager was asked; asked_expire forgets what is overdue.
 void asked_life_gone(router_t *router, uint64_t life);
@@ -220,6 +227,7 @@ struct dest {
     size_t asked_bytes; // requests there without a reply
     bool active;        // in its link's list of senders
     bool full;          // over its limit: pushes back
+    bool solid;         // has got events that must not be dropped
     uint64_t bulk_wait; // BULK seq whose arrival must come first
     list_t routes;      // that have it as a member
 };
@@ -242,9 +250,15 @@ remote_t *remote_find(router_t *router, uint64_t life, const char *name);
 void remote_gone(router_t *router, uint64_t life, const char *why);
 dest_t *remote_dest(remote_t *self, uint32_t target, const char *manager);
 
-// dest_send queues one item for a manager of another node.
+// dest_send queues one item for a manager of another node.  When it is 'lossy'
+// and too much waits, the oldest is dropped (the item itself where others wait
+// that are not lossy), and counted.
 void dest_send(dest_t *self, slice_t item, const envelope_t *env,
-    int64_t base_ms, blob_t *blob);
+    int64_t base_ms, blob_t *blob, bool lossy);
+
+// dest_withdrawn: the manager no longer wants the type; what had not left yet
+// goes to others who may have it, or is counted as lost.
+void dest_withdrawn(dest_t *self, uint64_t type);
 
 // dest_load is how much of ours is unsettled there, in bytes.
 size_t dest_load(const dest_t *self);

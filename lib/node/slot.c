@@ -57,7 +57,8 @@ slot_attach(router_t *router, edri_port_t *port, const uint8_t *routing,
         const demand_t *demand = &port->demands[i];
         route_t *route = route_find(router, demand->ref->type->id);
         list_add(demand->observer ? &self->observes : &self->handles, route);
-        route_add(router, route, demand->observer, self, NULL, 0);
+        route_add(router, route, demand->observer,
+            (member_t){.slot = self, .lossy = self->lossy}, 0);
     }
     return self;
 }

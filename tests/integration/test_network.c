@@ -11,69 +11,9 @@
 
 #include "edri/edri.h"
 #include "shop.edri.h"
+#include "support/network.h"
 
 TestSuite(network, .timeout = 60);
-
-// ----- a switch as a child process
-
-typedef struct hub {
-    pid_t pid;
-    char endpoint[128];
-} hub_t;
-
-static hub_t
-start_switch(void)
-{
-    hub_t hub = {0};
-    int pipes[2];
-    char program[512];
-    const char *bin = getenv("EDRI_BIN");
-    snprintf(program, sizeof program, "%s/edri-switch",
-        bin != NULL ? bin : "build/bin");
-    cr_assert_eq(pipe(pipes), 0);
-    hub.pid = fork();
-    if (hub.pid == 0) {
-        dup2(pipes[1], STDOUT_FILENO);
-        close(pipes[0]);
-        execl(program, program, "--set", "switch.bind=tcp://127.0.0.1:*",
-            "--set", "switch.settle=100ms", "--set", "link.heartbeat=50ms",
-            (char *)NULL);
-        _exit(127);
-    }
-    close(pipes[1]);
-    FILE *out = fdopen(pipes[0], "r");
-    char line[256] = "";
-    cr_assert_not_null(fgets(line, sizeof line, out), "no switch: %s", program);
-    cr_assert_eq(
-        sscanf(line, "edri-switch switch listening on %127s", hub.endpoint), 1,
-        "%s", line);
-    fclose(out);
-    return hub;
-}
-
-static void
-stop_switch(hub_t *hub)
-{
-    int status = 0;
-    kill(hub->pid, SIGTERM);
-    waitpid(hub->pid, &status, 0);
-    cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-}
-
-static edri_node_t *
-new_node(const hub_t *hub, const char *name)
-{
-    edri_node_t *node = edri_node_new(0, NULL);
-    cr_assert_eq(edri_node_set(node, "node.name", name), EDRI_OK);
-    cr_assert_eq(edri_node_set(node, "node.switch", hub->endpoint), EDRI_OK);
-    return node;
-}
-
-static void
-start(edri_node_t *node)
-{
-    cr_assert_eq(edri_node_start(node), EDRI_OK, "%s", edri_node_error(node));
-}
 
 // ----- handlers
 

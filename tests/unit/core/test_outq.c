@@ -63,6 +63,25 @@ Test(outq, a_frame_is_never_over_its_limits)
     cr_expect_lt(chunks, 1000, "many share a frame");
 }
 
+Test(outq, a_whole_chunk_goes_back)
+{
+    outq_t queue = {0};
+    append(&queue, 10, 1, 0, 0, 0, NULL);
+    append(&queue, 10, 2, 0, 0, 0, blob_new(90));
+    chunk_t *first = outq_take(&queue);
+    chunk_t *second = outq_take(&queue);
+    cr_expect(chunk_has_type(first, 1) && !chunk_has_type(first, 2));
+    outq_put(&queue, second);
+    outq_put(&queue, first);
+    cr_expect_eq(queue.bytes, 110);
+    cr_expect_eq(queue.events, 2);
+    second = outq_take(&queue);
+    cr_expect_eq(chunk_weight(second), 100);
+    chunk_destroy(&second);
+    outq_clear(&queue);
+    cr_expect_eq(queue.bytes, 0);
+}
+
 Test(outq, what_must_not_share_a_frame)
 {
     outq_t queue = {0};

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+// quoter.c - a plugin for the tests of the programs.
+//
+// Answers shop.Quote: "!x" fails, "wait" first waits until somebody has
+// written to the FIFO that its setting 'gate' names.  Prints each order.
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <edri/edri.h>
+
+#include "shop.edri.h"
+
+static edri_err_t
+on_quote(edri_task_t *task, const Shop__Quote *quote, Shop__QuoteReply *reply)
+{
+    if (quote->symbol[0] == '!') {
+        return edri_task_fail(
+            task, EDRI_NOT_FOUND, "no symbol %s", quote->symbol + 1);
+    }
+    if (strcmp(quote->symbol, "wait") == 0) {
+        char byte = 0;
+        int fd = open(edri_task_state(task), O_RDONLY);
+        (void)!read(fd, &byte, 1);
+        (void)close(fd);
+    }
+    reply->price = (double)strlen(quote->symbol) / 2;
+    reply->node = edri_task_strdup(task, "quoter");
+    return EDRI_OK;
+}
+
+static edri_err_t
+on_order(edri_task_t *task, const Shop__OrderPlaced *order)
+{
+    (void)task;
+    printf("order %lu %s\n", order->id, order->sku);
+    (void)fflush(stdout);
+    return EDRI_OK;
+}
+
+edri_err_t
+edri_plugin(edri_manager_t *manager)
+{
+    static char gate[512];
+    (void)snprintf(gate, sizeof gate, "%s",
+        edri_manager_setting(manager, "gate", "/dev/null"));
+    edri_manager_set_state(manager, gate, NULL);
+    shop_order_placed_handle(manager, on_order, EDRI_METHOD);
+    return shop_quote_handle(manager, on_quote, EDRI_THREADS(2));
+}
