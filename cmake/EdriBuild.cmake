@@ -39,7 +39,7 @@ function(edri_test name)
     edri_flags edri_static PkgConfig::CRITERION ${ARG_LINK})
   add_test(NAME ${name} COMMAND test_${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT 120 ENVIRONMENT
-    "ASAN_OPTIONS=log_path=${PROJECT_BINARY_DIR}/asan.log:detect_leaks=1;UBSAN_OPTIONS=print_stacktrace=1;EDRI_BIN=${PROJECT_BINARY_DIR}/bin;EDRI_LIB=${PROJECT_BINARY_DIR}/lib;EDRI_SRC=${PROJECT_SOURCE_DIR}")
+    "ASAN_OPTIONS=log_path=${PROJECT_BINARY_DIR}/asan.log:detect_leaks=1;LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0;UBSAN_OPTIONS=print_stacktrace=1;EDRI_BIN=${PROJECT_BINARY_DIR}/bin;EDRI_LIB=${PROJECT_BINARY_DIR}/lib;EDRI_SRC=${PROJECT_SOURCE_DIR}")
 endfunction()
 
 # edri_fuzz(name source...): a libFuzzer target, built with -DEDRI_FUZZ=ON.
