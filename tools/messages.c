@@ -167,7 +167,7 @@ word_request(int argc, char **argv)
 
 typedef struct listener {
     edri_node_t *node;
-    long left; // events to print; -1: no end
+    long left;     // events to print; -1: no end
     uint64_t lost; // of these, told
 } listener_t;
 

@@ -241,8 +241,8 @@ settings_read_file(settings_t *self, const char *path)
     edri_err_t err = check_lines(self, path, text);
     zconfig_t *root = err == EDRI_OK ? zconfig_str_load(text) : NULL;
     if (err == EDRI_OK && root == NULL) {
-        err = settings_fail(
-            self, EDRI_INVAL, "%s: not a ZPL file (RFC 4)", path);
+        err =
+            settings_fail(self, EDRI_INVAL, "%s: not a ZPL file (RFC 4)", path);
     }
     if (err != EDRI_OK) {
         free(text);

@@ -358,8 +358,8 @@ is_among(const table_t *table, const row_t *row, Edri__Link__Wanted **wanted,
 // remove_stale withdraws what a life demanded in its session before and does
 // not demand any more: the first Demand of a session is whole.
 static void
-remove_stale(directory_t *self, const session_t *who,
-    const Edri__Link__Demand *demand)
+remove_stale(
+    directory_t *self, const session_t *who, const Edri__Link__Demand *demand)
 {
     size_t cursor = 0;
     void *value = NULL;

@@ -19,7 +19,6 @@
 // this host.  Returns EDRI_OK; EDRI_UNREACHABLE when nothing answers, EDRI_INVAL
 // for no endpoint, EDRI_PROTO for something else that answers, or what it was
 // refused with; 'why' (of why_size bytes) says it in words.  Blocks.
-edri_err_t hail(
-    const char *endpoint, int wait_ms, char *why, size_t why_size);
+edri_err_t hail(const char *endpoint, int wait_ms, char *why, size_t why_size);
 
 #endif

@@ -76,8 +76,7 @@ send_head(slot_t *slot, head_t *head, bool more)
 {
     head->taken = slot->received;
     slot->told = slot->received;
-    return send_to(
-        slot->router, slot->routing, slot->routing_size, head, more);
+    return send_to(slot->router, slot->routing, slot->routing_size, head, more);
 }
 
 static bool
@@ -254,8 +253,7 @@ refuse(router_t *router, const uint8_t *routing, size_t size, edri_err_t err,
 
 // welcome answers HELLO; a guest, which only looks, has no number.
 static void
-welcome(
-    router_t *router, const uint8_t *routing, size_t size, uint64_t number)
+welcome(router_t *router, const uint8_t *routing, size_t size, uint64_t number)
 {
     Edri__Link__Welcome welcomed = EDRI__LINK__WELCOME__INIT;
     control_t word = EDRI__LINK__CONTROL__INIT;
@@ -271,12 +269,11 @@ static void
 on_hello(router_t *router, const uint8_t *routing, size_t size,
     const Edri__Link__Hello *hello)
 {
-    const char *wrong = hello->version != 1 ? "this node speaks version 1"
-                        : strlen(hello->node) > 64
-                            ? "a name has at most 64 characters"
-                        : router->ipc_slots.count >= PORTS_MAX
-                            ? "too many ports"
-                            : NULL;
+    const char *wrong =
+        hello->version != 1        ? "this node speaks version 1"
+        : strlen(hello->node) > 64 ? "a name has at most 64 characters"
+        : router->ipc_slots.count >= PORTS_MAX ? "too many ports"
+                                               : NULL;
     if (wrong != NULL) {
         edri_log_warn("PORT-REFUSED", "version=%u ports=%zu why=\"%s\"",
             hello->version, router->ipc_slots.count, wrong);
@@ -309,8 +306,8 @@ on_hello(router_t *router, const uint8_t *routing, size_t size,
 
 // on_stranger handles the first words of a process.
 static void
-on_stranger(router_t *router, const uint8_t *routing, size_t size,
-    const head_t *head)
+on_stranger(
+    router_t *router, const uint8_t *routing, size_t size, const head_t *head)
 {
     Edri__Link__Control__WordCase first =
         head->n_control > 0 ? head->control[0]->word_case
@@ -348,8 +345,7 @@ on_demand(slot_t *slot, const Edri__Link__Demand *demand)
         const Edri__Link__Wanted *wanted = demand->remove[i];
         bool observer = wanted->role == EDRI__LINK__ROLE__OBSERVER;
         route_t *route = route_find(router, wanted->type);
-        if (list_remove(
-                observer ? &slot->observes : &slot->handles, route)) {
+        if (list_remove(observer ? &slot->observes : &slot->handles, route)) {
             route_remove(router, route, observer, slot, NULL, 0);
             links_withdraw(router, slot, route, observer);
         }

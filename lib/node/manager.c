@@ -102,8 +102,7 @@ usable(edri_manager_t *self, const edri_type_t *type, typeref_t **ref_p)
             "manager %s: the node has started already", self->name);
     }
     char why[256];
-    edri_err_t err =
-        types_add(self->node->types, type, ref_p, why, sizeof why);
+    edri_err_t err = types_add(self->node->types, type, ref_p, why, sizeof why);
     if (err != EDRI_OK) {
         return node_fail(self->node, err, "manager %s: %s", self->name, why);
     }

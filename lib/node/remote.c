@@ -249,15 +249,14 @@ redirect(dest_t *self, const chunk_t *chunk, slice_t item, slice_t content,
     router_t *router = self->remote->router;
     slot_t *from = map_get(router->slots, env->id >> 48);
     run_t run = {.base_ms = chunk->base_ms};
-    bool copy = self->remote->name[0] == '\0' ||
-                (env->flags & WIRE_OBSERVED) != 0;
+    bool copy =
+        self->remote->name[0] == '\0' || (env->flags & WIRE_OBSERVED) != 0;
     bool again = !copy && envelope_deliver(env->flags) != EDRI_ALL;
     if (envelope_kind(env->flags) == EDRI_REQUEST) {
-        again = asked_unsent(
-            router, env->id, self->remote->life, self->target);
+        again = asked_unsent(router, env->id, self->remote->life, self->target);
     } else if (!again) {
-        counter_add(&router->node->counters,
-            copy ? COUNTER_LOSSY : COUNTER_LOST, 1);
+        counter_add(
+            &router->node->counters, copy ? COUNTER_LOSSY : COUNTER_LOST, 1);
     }
     if (again) {
         route_event(router, from, item, content, env, &run, blob_p);

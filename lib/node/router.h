@@ -374,13 +374,13 @@ struct router {
     list_t ipc_slots; // ports of other processes
     link_t links[LINKS_MAX];
     unsigned link_count;
-    load_t load;       // being routed
-    int64_t now_ms;    // read once per wake-up
-    uint64_t random;   // for choices
-    int64_t expire_ms; // when to look for overdue requests
+    load_t load;         // being routed
+    int64_t now_ms;      // read once per wake-up
+    uint64_t random;     // for choices
+    int64_t expire_ms;   // when to look for overdue requests
     int64_t ipc_beat_ms; // next heartbeat to other processes
-    size_t body_bytes; // of bodies coming in fragments
-    bool opened;       // links may connect
+    size_t body_bytes;   // of bodies coming in fragments
+    bool opened;         // links may connect
     bool told_ready;
     bool draining;
     bool told_drained;

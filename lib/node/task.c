@@ -143,11 +143,10 @@ unpack(edri_task_t *self, const ProtobufCMessageDescriptor *descriptor,
     slice_t body)
 {
     ProtobufCAllocator allocator = {take_memory, keep_memory, self->arena};
-    ProtobufCMessage *message =
-        nesting_fits(descriptor, body)
-            ? protobuf_c_message_unpack(
-                  descriptor, &allocator, body.len, body.data)
-            : NULL;
+    ProtobufCMessage *message = nesting_fits(descriptor, body)
+                                    ? protobuf_c_message_unpack(descriptor,
+                                          &allocator, body.len, body.data)
+                                    : NULL;
     if (message == NULL) {
         counter_add(&self->port->node->counters, COUNTER_UNDECODABLE, 1);
         edri_log_warn("EVENT-UNDECODABLE", "type=%s life=%016llx size=%zu",

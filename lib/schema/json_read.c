@@ -60,9 +60,8 @@ fail(const reading_t *reading, const place_t *place, const char *format, ...)
     // Of a long path, the end matters.
     size_t size = strlen(path);
     bool is_long = size > PATH_SHOWN;
-    snprintf(reading->why, reading->why_size, "%s%s%s%s",
-        is_long ? "..." : "", is_long ? path + size - PATH_SHOWN : path,
-        size > 0 ? ": " : "", what);
+    snprintf(reading->why, reading->why_size, "%s%s%s%s", is_long ? "..." : "",
+        is_long ? path + size - PATH_SHOWN : path, size > 0 ? ": " : "", what);
     return EDRI_INVAL;
 }
 
@@ -344,9 +343,8 @@ read_entry(reading_t *reading, const place_t *place, const char *key,
     if (err == EDRI_OK && json_is_null(value)) {
         err = expect(reading, place, "a value", value);
     }
-    return err == EDRI_OK
-               ? read_field(reading, place, value, &fields[1], entry)
-               : err;
+    return err == EDRI_OK ? read_field(reading, place, value, &fields[1], entry)
+                          : err;
 }
 
 static edri_err_t
@@ -533,8 +531,8 @@ json_read(const ProtobufCMessageDescriptor *descriptor, const char *text,
     reading_t reading = {why, why_size, 0};
     place_t top = {NULL, "", 0};
     *message_p = NULL;
-    json_t *json = json_loads(
-        text, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    json_t *json =
+        json_loads(text, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (json == NULL) {
         snprintf(why, why_size, "line %d, column %d: %s", error.line,
             error.column, error.text);

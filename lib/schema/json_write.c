@@ -246,7 +246,7 @@ write_map(
     const uint8_t *base = (const uint8_t *)message;
     size_t count = *(const size_t *)(base + field->quantifier_offset);
     ProtobufCMessage *const *entries =
-        *(ProtobufCMessage **const *)(base + field->offset);
+        *(ProtobufCMessage * *const *)(base + field->offset);
     json_t *object = json_object();
     for (size_t i = 0; i < count; i++) {
         put_entry(object, entries[i]);

@@ -20,10 +20,10 @@
 #include "wire/envelope.h"
 #include "wire/nesting.h"
 
-#define SET_MAX     ((size_t)1 << 20)
-#define FILES_MAX   512
+#define SET_MAX         ((size_t)1 << 20)
+#define FILES_MAX       512
 #define TYPES_DEPTH_MAX 32
-#define ENTRIES_MAX 20000
+#define ENTRIES_MAX     20000
 
 // ----- making and freeing
 
@@ -278,8 +278,8 @@ schema_new(slice_t set, schema_t **self_p, char *why, size_t why_size)
     self->why = why;
     self->why_size = why_size;
     self->arena = arena_new();
-    bool fits = nesting_fits(
-        &google__protobuf__file_descriptor_set__descriptor, set);
+    bool fits =
+        nesting_fits(&google__protobuf__file_descriptor_set__descriptor, set);
     self->set = fits ? google__protobuf__file_descriptor_set__unpack(
                            NULL, set.len, set.data)
                      : NULL;

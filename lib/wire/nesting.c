@@ -29,9 +29,9 @@ fits(const ProtobufCMessageDescriptor *type, slice_t bytes, size_t left)
     field_t field;
     while (at < end && read_field(&at, end, &field)) {
         const ProtobufCFieldDescriptor *known =
-            field.wire == BYTES ? protobuf_c_message_descriptor_get_field(
-                                      type, field.number)
-                                : NULL;
+            field.wire == BYTES
+                ? protobuf_c_message_descriptor_get_field(type, field.number)
+                : NULL;
         if (known != NULL && known->type == PROTOBUF_C_TYPE_MESSAGE &&
             (left == 0 || !fits(known->descriptor, field.bytes, left - 1))) {
             return false;

@@ -64,11 +64,12 @@ declare_notification(text_t *out, const event_t *event, const words_t *w)
         "// %s: a notification.\n\n"
         "extern const edri_type_t %s_type;\n\n"
         "// %s_emit sends it to %s.\n"
-        "// Results and errors as edri_emit (edri/port.h).  The event stays the "
+        "// Results and errors as edri_emit (edri/port.h).  The event stays "
+        "the "
         "caller's.\n"
         "edri_err_t %s_emit(edri_port_t *port, const %s *event);\n\n",
-        event->name, w->ours, w->ours, to_whom(event->options.deliver),
-        w->ours, w->type);
+        event->name, w->ours, w->ours, to_whom(event->options.deliver), w->ours,
+        w->type);
     text_add(out,
         "// %s_handler_fn handles one event, borrowed for the call.\n"
         "typedef edri_err_t %s_handler_fn(edri_task_t *task, const %s "

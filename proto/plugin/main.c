@@ -142,8 +142,8 @@ check_identifier(check_t *self, const char *full_name)
 // warn_early tells of options that this version takes and does not act upon:
 // a type must not seem safer than it is.
 static void
-warn_early(const check_t *self, const Edri__EventOptions *raw,
-    const char *full_name)
+warn_early(
+    const check_t *self, const Edri__EventOptions *raw, const char *full_name)
 {
     const struct {
         const char *name;

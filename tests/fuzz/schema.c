@@ -12,8 +12,8 @@ static void
 use(const edri_type_t *type, slice_t bytes)
 {
     char why[256];
-    ProtobufCMessage *message = protobuf_c_message_unpack(
-        type->message, NULL, bytes.len, bytes.data);
+    ProtobufCMessage *message =
+        protobuf_c_message_unpack(type->message, NULL, bytes.len, bytes.data);
     if (message != NULL) {
         size_t size = protobuf_c_message_get_packed_size(message);
         uint8_t *packed = malloc(size + 1);

@@ -18,8 +18,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (fd < 0 && (fd = mkstemp(path)) < 0) {
         abort();
     }
-    if (ftruncate(fd, 0) != 0 ||
-        pwrite(fd, data, size, 0) != (ssize_t)size) {
+    if (ftruncate(fd, 0) != 0 || pwrite(fd, data, size, 0) != (ssize_t)size) {
         abort();
     }
     settings_t *settings = settings_new(node_rows, sections);

@@ -239,8 +239,8 @@ Test(ipc, strangers_and_garbage_change_nothing)
     raw_send_head(&raw, &head, true);
     raw_send(&raw, noise, 100, false);
     cr_expect(await_count(node, "frames.malformed", 2));
-    envelope_t forged = {.type = shop_order_placed_type.id,
-        .id = (number + 1) << 48 | 1};
+    envelope_t forged = {
+        .type = shop_order_placed_type.id, .id = (number + 1) << 48 | 1};
     raw_emit(&raw, &forged, 0, 0);
     cr_expect(await_count(node, "frames.malformed", 3));
     envelope_t reply = {.type = shop_quote_type.id,

@@ -144,8 +144,8 @@ Test(modes, example)
     // ONE, said when emitting.
     edri_emit_options_t options = {.set_deliver = true, .deliver = EDRI_ONE};
     for (int i = 0; i < 100; i++) {
-        cr_assert_eq(edri_emit(port, &shop_order_placed_type, &order.base,
-                         &options),
+        cr_assert_eq(
+            edri_emit(port, &shop_order_placed_type, &order.base, &options),
             EDRI_OK);
     }
     edri_port_destroy(&port);
@@ -274,8 +274,7 @@ Test(modes, a_guest_that_stands_still_stops_nobody)
     Shop__Packed packed = SHOP__PACKED__INIT;
     packed.data = (ProtobufCBinaryData){sizeof data, data};
     for (int i = 0; i < COUNT; i++) {
-        edri_emit_options_t one_of = {
-            .set_deliver = true, .deliver = EDRI_ONE};
+        edri_emit_options_t one_of = {.set_deliver = true, .deliver = EDRI_ONE};
         cr_assert_eq(edri_emit(port, &shop_packed_type, &packed.base,
                          i % 2 == 0 ? &one_of : NULL),
             EDRI_OK, "%d", i);

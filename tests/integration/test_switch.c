@@ -11,7 +11,9 @@
 
 TestSuite(switch, .timeout = 60);
 
-enum { TYPE = 4711 };
+enum {
+    TYPE = 4711
+};
 
 static raw_t
 join(const hub_t *hub, const char *name, uint64_t life)

@@ -76,8 +76,8 @@ ask(edri_port_t *port)
     Shop__Quote quote = SHOP__QUOTE__INIT;
     Shop__QuoteReply *reply = NULL;
     quote.symbol = (char[]){"X"};
-    check(shop_quote_request(port, &quote, 60000, &reply) == EDRI_OK,
-        "request");
+    check(
+        shop_quote_request(port, &quote, 60000, &reply) == EDRI_OK, "request");
     shop_quote_reply_free(&reply);
 }
 

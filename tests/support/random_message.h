@@ -81,10 +81,10 @@ random_value(out_t *out, const ProtobufCFieldDescriptor *field, unsigned *seed,
     case PROTOBUF_C_TYPE_BYTES:
         out_varint(out, size);
         for (size_t i = 0; i < size; i++) {
-            out->data[out->size++] = (uint8_t)(field->type ==
-                                                   PROTOBUF_C_TYPE_STRING
-                                                   ? ' ' + rand_r(seed) % 95
-                                                   : rand_r(seed));
+            out->data[out->size++] =
+                (uint8_t)(field->type == PROTOBUF_C_TYPE_STRING
+                              ? ' ' + rand_r(seed) % 95
+                              : rand_r(seed));
         }
         break;
     case PROTOBUF_C_TYPE_MESSAGE: {
@@ -140,10 +140,11 @@ random_fields(out_t *out, const ProtobufCMessageDescriptor *type,
         bool message = field->type == PROTOBUF_C_TYPE_MESSAGE;
         int count = rand_r(seed) % 2;
         if (field->label == PROTOBUF_C_LABEL_REPEATED) {
-            bool is_map = message && strstr(((const ProtobufCMessageDescriptor *)
-                                                    field->descriptor)
-                                                ->name,
-                                         "Entry") != NULL;
+            bool is_map =
+                message &&
+                strstr(((const ProtobufCMessageDescriptor *)field->descriptor)
+                           ->name,
+                    "Entry") != NULL;
             count = rand_r(seed) % (is_map ? 2 : 4);
         }
         if (message && depth >= 3) {
@@ -153,7 +154,8 @@ random_fields(out_t *out, const ProtobufCMessageDescriptor *type,
             count = 1;
         }
         for (int j = 0; j < count; j++) {
-            out_varint(out, (uint64_t)field->id << 3 | wire_type_of(field->type));
+            out_varint(
+                out, (uint64_t)field->id << 3 | wire_type_of(field->type));
             random_value(out, field, seed, depth);
         }
     }

@@ -43,8 +43,8 @@ raw_close(raw_t *self)
 static inline void
 raw_send(raw_t *self, const void *data, size_t size, bool more)
 {
-    cr_assert_eq(zmq_send(self->socket, data, size, more ? ZMQ_SNDMORE : 0),
-        (int)size);
+    cr_assert_eq(
+        zmq_send(self->socket, data, size, more ? ZMQ_SNDMORE : 0), (int)size);
 }
 
 static inline void
@@ -80,8 +80,8 @@ raw_hello(raw_t *self, const char *name, uint64_t life, bool guest)
 }
 
 static inline void
-raw_demand(raw_t *self, uint64_t generation, uint64_t type, uint32_t target,
-    bool add)
+raw_demand(
+    raw_t *self, uint64_t generation, uint64_t type, uint32_t target, bool add)
 {
     Edri__Link__Wanted wanted = EDRI__LINK__WANTED__INIT;
     Edri__Link__Wanted *list[] = {&wanted};
@@ -155,9 +155,9 @@ raw_receive(raw_t *self, received_t *out, int wait_ms)
         cr_assert_geq(zmq_msg_recv(&part, self->socket, 0), 0);
         if (out->parts == 0) {
             const char *why = "";
-            cr_assert_eq(head_read((slice_t){zmq_msg_data(&part),
-                                       zmq_msg_size(&part)},
-                             &out->head, &why),
+            cr_assert_eq(
+                head_read((slice_t){zmq_msg_data(&part), zmq_msg_size(&part)},
+                    &out->head, &why),
                 EDRI_OK, "%s", why);
         } else if (out->parts == 1) {
             cr_assert_leq(zmq_msg_size(&part), sizeof out->batch);

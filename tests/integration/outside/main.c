@@ -20,8 +20,7 @@ on_sold(edri_task_t *task, const Store__Sold *event)
 }
 
 static edri_err_t
-on_price(
-    edri_task_t *task, const Store__Price *price, Store__PriceReply *reply)
+on_price(edri_task_t *task, const Store__Price *price, Store__PriceReply *reply)
 {
     (void)task;
     reply->euros = price->sku[0] == 'a' ? 1.5 : 2.5;

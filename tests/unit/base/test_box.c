@@ -178,8 +178,8 @@ produce(void *arg)
 
 Test(box, nothing_is_lost_between_two_threads)
 {
-    ends_t ends = {box_new(4096), eventfd(0, EFD_CLOEXEC),
-        eventfd(0, EFD_CLOEXEC)};
+    ends_t ends = {
+        box_new(4096), eventfd(0, EFD_CLOEXEC), eventfd(0, EFD_CLOEXEC)};
     load_t load = {0};
     pthread_t thread;
     uint32_t next = 0;

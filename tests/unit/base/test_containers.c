@@ -35,7 +35,10 @@ Test(map, example)
 // removing keeps chains whole.
 Test(map, does_what_an_array_does)
 {
-    enum { KEYS = 500, STEPS = 200000 };
+    enum {
+        KEYS = 500,
+        STEPS = 200000
+    };
     static int values[KEYS];
     static bool here[KEYS];
     map_t *map = map_new();
@@ -44,9 +47,9 @@ Test(map, does_what_an_array_does)
     for (int step = 0; step < STEPS; step++) {
         int i = (int)(random() % KEYS);
         // Dense, sparse and colliding keys.
-        uint64_t key = i < 200 ? (uint64_t)i
-                     : i < 400 ? UINT64_MAX - (uint64_t)i
-                               : (uint64_t)i << 48;
+        uint64_t key = i < 200   ? (uint64_t)i
+                       : i < 400 ? UINT64_MAX - (uint64_t)i
+                                 : (uint64_t)i << 48;
         if (random() % 2 == 0) {
             cr_assert_eq(map_put(map, key, &values[i]) != NULL, here[i]);
             size += !here[i];
@@ -146,7 +149,10 @@ Test(queue, example)
 
 Test(queue, each_item_goes_to_one_taker)
 {
-    enum { THREADS = 4, ITEMS = 20000 };
+    enum {
+        THREADS = 4,
+        ITEMS = 20000
+    };
     takers_t takers = {.queue = queue_new()};
     pthread_t threads[THREADS];
     for (int i = 0; i < THREADS; i++) {

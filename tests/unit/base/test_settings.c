@@ -83,8 +83,7 @@ Test(settings, later_sources_win)
 {
     settings_t *settings = with_file("node\n    count = 4\n    wait = 1m\n");
     char *argv[] = {TEXT("prog"), TEXT("--config"), path, TEXT("--set"),
-        TEXT("node.count=6"), TEXT("own"), TEXT("--set=node.name=f"),
-        NULL};
+        TEXT("node.count=6"), TEXT("own"), TEXT("--set=node.name=f"), NULL};
     int argc = 7;
     (void)setenv("EDRI_NODE_COUNT", "5", 1);
     (void)setenv("EDRI_NODE_LIMIT", "2M", 1);
@@ -165,17 +164,16 @@ Test(settings, wrong_variables_and_flags_are_told)
     cr_expect_eq(settings_read_env(settings, other), EDRI_OK);
 
     static const char *const flags[][2] = {{"--set", "node.count"},
-        {"--set", "nothing.here=1"}, {"--set", "node.count=0"},
-        {"--set", NULL}, {"--config", NULL}};
+        {"--set", "nothing.here=1"}, {"--set", "node.count=0"}, {"--set", NULL},
+        {"--config", NULL}};
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
-        char *argv[] = {TEXT("prog"), TEXT(flags[i][0]),
-            TEXT(flags[i][1]), NULL};
+        char *argv[] = {
+            TEXT("prog"), TEXT(flags[i][0]), TEXT(flags[i][1]), NULL};
         int argc = flags[i][1] != NULL ? 3 : 2;
         cr_expect_neq(
             settings_read_args(settings, &argc, argv), EDRI_OK, "%zu", i);
-        cr_expect_not_null(
-            strstr(settings_error(settings), flags[i][0] + 2), "%s",
-            settings_error(settings));
+        cr_expect_not_null(strstr(settings_error(settings), flags[i][0] + 2),
+            "%s", settings_error(settings));
     }
     settings_destroy(&settings);
 }

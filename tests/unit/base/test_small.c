@@ -42,7 +42,8 @@ Test(small, sha256_of_the_standard)
     static const struct {
         const char *text, *digest;
     } cases[] = {
-        {"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+        {"",
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
         {"abc",
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
         {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
@@ -67,7 +68,8 @@ Test(small, sha256_of_the_standard)
     }
     sha256(all, sizeof all, digest);
     hex(digest, text);
-    cr_expect_str_eq(text, "39a48225ae6069c68f7c9f867bf47f4a2e188c3903dd919926b8259a73ecada5");
+    cr_expect_str_eq(text,
+        "39a48225ae6069c68f7c9f867bf47f4a2e188c3903dd919926b8259a73ecada5");
 }
 
 Test(small, type_ids_are_the_names_digest)

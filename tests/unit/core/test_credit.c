@@ -61,7 +61,9 @@ Test(credit, a_large_event_is_announced_once)
 // its frames through.
 Test(credit, idle_sources_do_not_starve_a_busy_one)
 {
-    enum { SOURCES = 40 };
+    enum {
+        SOURCES = 40
+    };
     credit_in_t in[SOURCES];
     size_t limit = 8 << 20;
     uint64_t open = 0;
@@ -79,7 +81,11 @@ Test(credit, idle_sources_do_not_starve_a_busy_one)
 
 // ----- a whole life, from a seed
 
-enum { SOURCES = 5, EVENTS = 400, RING = 4096 };
+enum {
+    SOURCES = 5,
+    EVENTS = 400,
+    RING = 4096
+};
 
 typedef struct word {
     int source;
@@ -196,8 +202,8 @@ simulate(unsigned seed)
     }
     // The limit, the two frames that each source may always have, and an event
     // that is larger than both.
-    cr_expect_leq(
-        highest, limit + SOURCES * 2 * CREDIT_MAX + largest, "limit %zu", limit);
+    cr_expect_leq(highest, limit + SOURCES * 2 * CREDIT_MAX + largest,
+        "limit %zu", limit);
     free(link);
     free(queue);
 }

@@ -9,7 +9,12 @@
 
 TestSuite(directory, .timeout = 60);
 
-enum { T1 = 101, T2 = 102, T3 = 103, LATE_MS = 1000 };
+enum {
+    T1 = 101,
+    T2 = 102,
+    T3 = 103,
+    LATE_MS = 1000
+};
 
 // ----- what the directory says, kept per session
 
@@ -379,8 +384,7 @@ Test(directory, a_holder_knows_what_the_switch_knows)
             switch (rand_r(&random) % 8) {
             case 0: // comes back in another session
                 directory_open(self->directory, next_session, life, "n");
-                directory_move(
-                    self->directory, session[node], next_session);
+                directory_move(self->directory, session[node], next_session);
                 session[node] = next_session++;
                 demand(self, session[node], 1, true, T1, target, step);
                 break;
@@ -391,12 +395,12 @@ Test(directory, a_holder_knows_what_the_switch_knows)
                 break;
             case 2:
             case 3:
-                demand(self, session[node], generation++, false, T1, target,
-                    step);
+                demand(
+                    self, session[node], generation++, false, T1, target, step);
                 break;
             default:
-                demand(self, session[node], generation++, true, T1, target,
-                    step);
+                demand(
+                    self, session[node], generation++, true, T1, target, step);
                 break;
             }
             if (rand_r(&random) % 3 == 0) {

@@ -89,8 +89,8 @@ Test(outq, what_must_not_share_a_frame)
     append(&queue, 10, 1, 0, 0, 6, NULL);  // no time to live: the same
     append(&queue, 10, 1, 50, 0, 7, NULL); // a time to live: another
     append(&queue, 10, 1, 50, 0, 7, NULL);
-    append(&queue, 10, 1, 50, 0, 8, NULL); // that began later
-    append(&queue, 10, 1, 0, 9, 0, NULL);  // another origin
+    append(&queue, 10, 1, 50, 0, 8, NULL);          // that began later
+    append(&queue, 10, 1, 0, 9, 0, NULL);           // another origin
     append(&queue, 10, 1, 0, 9, 0, blob_new(1000)); // an attachment
     append(&queue, 10, 1, 0, 9, 0, NULL);           // behind one
     static const uint32_t events[] = {2, 2, 1, 1, 1, 1};

@@ -18,8 +18,8 @@ read_every(const char *text)
 {
     char why[256] = "";
     ProtobufCMessage *message = NULL;
-    cr_assert_eq(json_read(&types__every__descriptor, text, &message, why,
-                     sizeof why),
+    cr_assert_eq(
+        json_read(&types__every__descriptor, text, &message, why, sizeof why),
         EDRI_OK, "%s: %s", text, why);
     return (Types__Every *)message;
 }
@@ -101,8 +101,8 @@ Test(json, what_readers_accept_beyond_that)
     cr_expect_eq(message->an_int32, 12);
     cr_expect_eq(message->a_float, 1.5f);
     cr_assert_eq(message->a_bytes.len, 2);
-    cr_expect(message->a_bytes.data[0] == 0xff &&
-              message->a_bytes.data[1] == 0xef);
+    cr_expect(
+        message->a_bytes.data[0] == 0xff && message->a_bytes.data[1] == 0xef);
     cr_expect_eq(message->at->seconds, 1769860800);
     types__every__free_unpacked(message, NULL);
 }
@@ -116,7 +116,8 @@ Test(json, wrong_texts_are_refused_with_their_place)
         {"{\"aDouble\":}", "line 1, column"},
         {"{\"aBool\":true,\"aBool\":true}", "line 1"},
         {"[]", "an object is expected, got an array"},
-        {"{\"nothing\":1}", "nothing: no such field; types.Every has: a_double"},
+        {"{\"nothing\":1}",
+            "nothing: no such field; types.Every has: a_double"},
         {"{\"anInt32\":2147483648}", "anInt32: out of range, -2147483648 to"},
         {"{\"aUint32\":-1}", "aUint32: out of range"},
         {"{\"aUint64\":\"18446744073709551616\"}", "aUint64: "},
@@ -128,14 +129,16 @@ Test(json, wrong_texts_are_refused_with_their_place)
         {"{\"aBytes\":\"A\"}", "aBytes: the string is no base64"},
         {"{\"aColour\":\"BLUE\"}", "aColour: \"BLUE\" is no value of"},
         {"{\"ints\":5}", "ints: an array is expected"},
-        {"{\"ints\":[1,null]}", "ints[1]: a whole number is expected, got null"},
+        {"{\"ints\":[1,null]}",
+            "ints[1]: a whole number is expected, got null"},
         {"{\"anInner\":{\"more\":[{},{\"number\":\"x\"}]}}",
             "anInner.more[1].number: \"x\" is no whole number"},
         {"{\"chosenText\":\"a\",\"chosenNumber\":1}",
             "another of its oneof is set, too"},
         {"{\"counts\":[]}", "counts: an object is expected, got an array"},
         {"{\"counts\":{\"a\":\"x\"}}", "counts.a: \"x\" is no whole number"},
-        {"{\"counts\":{\"a\":null}}", "counts.a: a value is expected, got null"},
+        {"{\"counts\":{\"a\":null}}",
+            "counts.a: a value is expected, got null"},
         {"{\"byNumber\":{\"one\":{}}}", "byNumber.one: \"one\" is no whole"},
         {"{\"byBool\":{\"maybe\":\"x\"}}", "byBool.maybe: true or false"},
         {"{\"at\":\"yesterday\"}", "at: a time such as \"2026-01-31T12:00"},
@@ -155,8 +158,8 @@ Test(json, wrong_texts_are_refused_with_their_place)
                          &message, why, sizeof why),
             EDRI_INVAL, "%s was taken", cases[i].text);
         cr_expect_null(message);
-        cr_expect_not_null(strstr(why, cases[i].why), "%s: said \"%s\"",
-            cases[i].text, why);
+        cr_expect_not_null(
+            strstr(why, cases[i].why), "%s: said \"%s\"", cases[i].text, why);
     }
 }
 
@@ -186,8 +189,8 @@ Test(json, a_deep_text_is_refused)
     }
     char why[256] = "";
     ProtobufCMessage *message = NULL;
-    cr_expect_eq(json_read(&types__every__descriptor, text, &message, why,
-                     sizeof why),
+    cr_expect_eq(
+        json_read(&types__every__descriptor, text, &message, why, sizeof why),
         EDRI_INVAL);
     cr_expect_not_null(strstr(why, "nested too deep"), "%s", why);
 }
@@ -195,9 +198,11 @@ Test(json, a_deep_text_is_refused)
 Test(json, bytes_that_are_no_text_are_still_written)
 {
     Shop__OrderPlaced order = SHOP__ORDER_PLACED__INIT;
-    order.sku = (char[]){"a\xff" "b\n"};
+    order.sku = (char[]){"a\xff"
+                         "b\n"};
     char *text = json_write(&order.base, 0);
-    cr_expect_str_eq(text, "{\"sku\":\"a\xef\xbf\xbd" "b\\n\"}");
+    cr_expect_str_eq(text, "{\"sku\":\"a\xef\xbf\xbd"
+                           "b\\n\"}");
     free(text);
     text = json_write(&order.base, 2);
     cr_expect_not_null(strstr(text, "\n  \"sku\": "));

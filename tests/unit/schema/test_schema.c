@@ -19,8 +19,8 @@ open_schema(const edri_file_t *file)
 {
     char why[256] = "";
     schema_t *schema = NULL;
-    cr_assert_eq(schema_new((slice_t){file->data, file->size}, &schema, why,
-                     sizeof why),
+    cr_assert_eq(
+        schema_new((slice_t){file->data, file->size}, &schema, why, sizeof why),
         EDRI_OK, "%s", why);
     return schema;
 }

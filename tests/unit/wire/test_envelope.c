@@ -147,11 +147,11 @@ put_varint(piece_t *piece, uint64_t value)
 static piece_t
 random_piece(unsigned *seed)
 {
-    static const int wires[] = {
-        0, 1, 1, 5, 5, 1, 1, 1, 5, 2, 1, 1, 2, 0, 0, 2};
+    static const int wires[] = {0, 1, 1, 5, 5, 1, 1, 1, 5, 2, 1, 1, 2, 0, 0, 2};
     int number = 1 + rand_r(seed) % 20;
     number = number > 15 ? number * 1000 : number;
-    int wire = number <= 15 ? wires[number] : (int[]){0, 1, 2, 5}[number / 1000 % 4];
+    int wire =
+        number <= 15 ? wires[number] : (int[]){0, 1, 2, 5}[number / 1000 % 4];
     piece_t piece = {.number = number};
     put_varint(&piece, (uint64_t)number << 3 | (unsigned)wire);
     uint64_t value = random_bits(seed);
@@ -249,8 +249,8 @@ Test(envelope, wrong_wire_types_are_malformed)
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         envelope_t env;
-        cr_expect_eq(envelope_read((slice_t){cases[i].data, cases[i].size},
-                         &env),
+        cr_expect_eq(
+            envelope_read((slice_t){cases[i].data, cases[i].size}, &env),
             EDRI_PROTO, "case %zu", i);
     }
 }

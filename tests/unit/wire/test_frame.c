@@ -114,8 +114,8 @@ Test(frame, garbage_is_no_head)
     static const uint8_t garbage[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0x00};
     head_t *got = NULL;
     const char *why = NULL;
-    cr_expect_eq(head_read((slice_t){garbage, sizeof garbage}, &got, &why),
-        EDRI_PROTO);
+    cr_expect_eq(
+        head_read((slice_t){garbage, sizeof garbage}, &got, &why), EDRI_PROTO);
     cr_expect_str_eq(why, "not a head");
     cr_expect_eq(head_read((slice_t){garbage, sizeof garbage}, &got, NULL),
         EDRI_PROTO, "the reason may be left out");

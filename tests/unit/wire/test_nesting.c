@@ -43,8 +43,8 @@ Test(nesting, example)
     // 200,000 levels would end a process that unpacks them.
     cr_expect_not(nesting_fits(inner, nest(200000, 0x12, room, sizeof room)));
     // The same bytes in a field that is no message are not nested.
-    cr_expect(nesting_fits(&types__every__descriptor,
-        nest(200000, 0x72, room, sizeof room)));
+    cr_expect(nesting_fits(
+        &types__every__descriptor, nest(200000, 0x72, room, sizeof room)));
     // Bytes that are no message are for others to refuse.
     memset(room, 0xff, 1000);
     cr_expect(nesting_fits(inner, (slice_t){room, 1000}));
