@@ -149,6 +149,7 @@ Test(modes, example)
             EDRI_OK);
     }
     edri_port_destroy(&port);
+    cr_expect_eq(edri_node_stop(client, 5000), EDRI_OK);
     edri_node_destroy(&client);
     cr_expect_eq(edri_node_stop(one, 5000), EDRI_OK);
     cr_expect_eq(edri_node_stop(two, 5000), EDRI_OK);
