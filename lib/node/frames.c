@@ -15,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "edri/log.h"
+#include "node/parts.h"
 #include "node/remote.h"
 
 // Counted frames that the peer has not taken yet, at most.
@@ -25,21 +26,6 @@
 #define FRAGMENT_MAX ((size_t)128 * 1024)
 
 // ----- out
-
-static void
-free_chunk_data(void *data, void *hint)
-{
-    (void)hint;
-    free(data);
-}
-
-static void
-drop_blob(void *data, void *hint)
-{
-    (void)data;
-    blob_t *blob = hint;
-    blob_drop(&blob);
-}
 
 static void
 send_part(link_t *link, zmq_msg_t *part, bool more)
@@ -94,15 +80,11 @@ send_chunk(link_t *link, remote_t *remote, chunk_t *chunk, int lane,
     remote->seq[lane] += fragment != NULL ? 1 : chunk->events;
     counter_add(&link->router->node->counters, COUNTER_SENT, chunk->events);
     zmq_msg_t part;
-    (void)zmq_msg_init_data(
-        &part, chunk->data, chunk->size, free_chunk_data, NULL);
-    chunk->data = NULL;
+    part_of_batch(&part, chunk);
     send_part(link, &part, chunk->blob != NULL);
     if (chunk->blob != NULL) {
         size_t from = chunk->blob_sent;
-        blob_t *blob = blob_share(chunk->blob);
-        (void)zmq_msg_init_data(&part, blob_data(blob) + from,
-            blob_size(blob) - from, drop_blob, blob);
+        part_of_blob(&part, chunk->blob, from, blob_size(chunk->blob) - from);
         send_part(link, &part, false);
     }
     chunk_destroy(&chunk);
@@ -141,9 +123,7 @@ send_fragment(link_t *link, remote_t *remote, outq_t *queue, uint32_t *target)
     zmq_msg_t part;
     (void)zmq_msg_init(&part); // no batch yet
     send_part(link, &part, true);
-    blob_t *blob = blob_share(chunk->blob);
-    (void)zmq_msg_init_data(&part, blob_data(blob) + chunk->blob_sent,
-        FRAGMENT_MAX, drop_blob, blob);
+    part_of_blob(&part, chunk->blob, chunk->blob_sent, FRAGMENT_MAX);
     send_part(link, &part, false);
     chunk->blob_sent += FRAGMENT_MAX;
     return false;

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "edri/log.h"
+#include "node/parts.h"
 
 // Messages read in one wake-up; counted frames untaken by a process.
 #define READ_MAX 64
@@ -98,21 +99,6 @@ answer(router_t *router, const uint8_t *routing, size_t size, control_t *word)
     (void)send_to(router, routing, size, &head, false);
 }
 
-static void
-free_data(void *data, void *hint)
-{
-    (void)hint;
-    free(data);
-}
-
-static void
-drop_blob(void *data, void *hint)
-{
-    (void)data;
-    blob_t *blob = hint;
-    blob_drop(&blob);
-}
-
 static bool
 send_chunk(slot_t *slot)
 {
@@ -130,15 +116,11 @@ send_chunk(slot_t *slot)
         slot->sent++;
         counter_add(&router->node->counters, COUNTER_DELIVERED, chunk->events);
         zmq_msg_t part;
-        (void)zmq_msg_init_data(
-            &part, chunk->data, chunk->size, free_data, NULL);
-        chunk->data = NULL;
+        part_of_batch(&part, chunk);
         (void)zmq_msg_send(&part, router->ipc,
             ZMQ_DONTWAIT | (chunk->blob != NULL ? ZMQ_SNDMORE : 0));
         if (chunk->blob != NULL) {
-            blob_t *blob = blob_share(chunk->blob);
-            (void)zmq_msg_init_data(
-                &part, blob_data(blob), blob_size(blob), drop_blob, blob);
+            part_of_blob(&part, chunk->blob, 0, blob_size(chunk->blob));
             (void)zmq_msg_send(&part, router->ipc, ZMQ_DONTWAIT);
         }
     } else {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// json_forms.c - messages that are no plain objects in JSON: times, wrappers,
-// maps (https://protobuf.dev/programming-guides/json).
+// json_forms.c - what both directions share: names, and messages that are no
+// plain objects in JSON: times, wrappers, maps
+// (https://protobuf.dev/programming-guides/json).
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -15,6 +16,54 @@
 #define SECONDS_MIN  (-62135596800) // 0001-01-01
 #define SECONDS_MAX  253402300799   // 9999-12-31
 #define DURATION_MAX 315576000000
+
+// ----- names and sizes
+
+void
+json_camel(const char *name, char *out, size_t size)
+{
+    size_t at = 0;
+    bool upper = false;
+    for (; *name != '\0' && at + 1 < size; name++) {
+        if (*name == '_') {
+            upper = true;
+        } else {
+            out[at++] = upper ? (char)toupper((unsigned char)*name) : *name;
+            upper = false;
+        }
+    }
+    out[at] = '\0';
+}
+
+size_t
+json_value_size(const ProtobufCFieldDescriptor *field)
+{
+    switch (field->type) {
+    case PROTOBUF_C_TYPE_INT64:
+    case PROTOBUF_C_TYPE_SINT64:
+    case PROTOBUF_C_TYPE_SFIXED64:
+    case PROTOBUF_C_TYPE_UINT64:
+    case PROTOBUF_C_TYPE_FIXED64:
+    case PROTOBUF_C_TYPE_DOUBLE:
+        return 8;
+    case PROTOBUF_C_TYPE_STRING:
+    case PROTOBUF_C_TYPE_MESSAGE:
+        return sizeof(void *);
+    case PROTOBUF_C_TYPE_BYTES:
+        return sizeof(ProtobufCBinaryData);
+    case PROTOBUF_C_TYPE_BOOL:
+        return sizeof(protobuf_c_boolean);
+    case PROTOBUF_C_TYPE_INT32:
+    case PROTOBUF_C_TYPE_SINT32:
+    case PROTOBUF_C_TYPE_SFIXED32:
+    case PROTOBUF_C_TYPE_UINT32:
+    case PROTOBUF_C_TYPE_FIXED32:
+    case PROTOBUF_C_TYPE_FLOAT:
+    case PROTOBUF_C_TYPE_ENUM:
+        break;
+    }
+    return 4;
+}
 
 // ----- forms
 

@@ -16,22 +16,6 @@ static json_t *write_any(const ProtobufCMessage *message);
 
 // ----- texts
 
-void
-json_camel(const char *name, char *out, size_t size)
-{
-    size_t at = 0;
-    bool upper = false;
-    for (; *name != '\0' && at + 1 < size; name++) {
-        if (*name == '_') {
-            upper = true;
-        } else {
-            out[at++] = upper ? (char)toupper((unsigned char)*name) : *name;
-            upper = false;
-        }
-    }
-    out[at] = '\0';
-}
-
 // text_of makes a string; bytes that are no UTF-8 become U+FFFD.
 static json_t *
 text_of(const char *text)
@@ -138,42 +122,6 @@ value_of(const ProtobufCFieldDescriptor *field, const void *at)
     return json_null();
 }
 
-static size_t
-size_of(ProtobufCType type)
-{
-    switch (type) {
-    case PROTOBUF_C_TYPE_INT64:
-    case PROTOBUF_C_TYPE_SINT64:
-    case PROTOBUF_C_TYPE_SFIXED64:
-    case PROTOBUF_C_TYPE_UINT64:
-    case PROTOBUF_C_TYPE_FIXED64:
-    case PROTOBUF_C_TYPE_DOUBLE:
-        return 8;
-    case PROTOBUF_C_TYPE_STRING:
-    case PROTOBUF_C_TYPE_MESSAGE:
-        return sizeof(void *);
-    case PROTOBUF_C_TYPE_BYTES:
-        return sizeof(ProtobufCBinaryData);
-    case PROTOBUF_C_TYPE_BOOL:
-        return sizeof(protobuf_c_boolean);
-    case PROTOBUF_C_TYPE_INT32:
-    case PROTOBUF_C_TYPE_SINT32:
-    case PROTOBUF_C_TYPE_SFIXED32:
-    case PROTOBUF_C_TYPE_UINT32:
-    case PROTOBUF_C_TYPE_FIXED32:
-    case PROTOBUF_C_TYPE_FLOAT:
-    case PROTOBUF_C_TYPE_ENUM:
-        break;
-    }
-    return 4;
-}
-
-size_t
-json_value_size(const ProtobufCFieldDescriptor *field)
-{
-    return size_of(field->type);
-}
-
 // is_set says whether a field is written: present, or not at its default.
 static bool
 is_set(const ProtobufCMessage *message, const ProtobufCFieldDescriptor *field)
@@ -206,7 +154,7 @@ is_set(const ProtobufCMessage *message, const ProtobufCFieldDescriptor *field)
         return ((const ProtobufCBinaryData *)at)->len > 0;
     }
     static const uint8_t zeros[8];
-    return memcmp(at, zeros, size_of(field->type)) != 0;
+    return memcmp(at, zeros, json_value_size(field)) != 0;
 }
 
 static json_t *
@@ -219,7 +167,7 @@ write_list(
     json_t *list = json_array();
     for (size_t i = 0; i < count; i++) {
         (void)json_array_append_new(
-            list, value_of(field, items + i * size_of(field->type)));
+            list, value_of(field, items + i * json_value_size(field)));
     }
     return list;
 }
