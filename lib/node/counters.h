@@ -25,6 +25,7 @@
     X(LOST_FRAMES, "frames.lost", "untaken by a switch when its link broke")  \
     X(REFUSED, "events.refused", "dropped by a switch, which said why")       \
     X(UNDECODABLE, "events.undecodable", "bodies that could not be unpacked") \
+    X(TOO_BIG, "events.too_big", "bodies over node.body_limit, refused here") \
     X(MALFORMED, "frames.malformed", "bytes from peers that break the wire")  \
     X(DENIED, "events.denied", "not in their head's list, or not demanded")   \
     X(ASKED, "requests.asked", "requests that found a responder")             \

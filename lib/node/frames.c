@@ -11,6 +11,7 @@
 // In: a frame names its targets; the router hands the events to these and to
 // nobody else, whole where every event is fine.
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
@@ -474,15 +475,18 @@ replies_in(const frame_t *frame)
 
 // body_t is a body of which some parts have come.
 typedef struct body {
-    blob_t *blob;
+    blob_t *blob; // NULL: refused; its parts are counted, not kept
+    size_t total;
     size_t have;
 } body_t;
 
 static void
 drop_body(router_t *router, body_t *body)
 {
-    router->body_bytes -= blob_size(body->blob);
-    blob_drop(&body->blob);
+    if (body->blob != NULL) {
+        router->body_bytes -= body->total;
+        blob_drop(&body->blob);
+    }
     free(body);
 }
 
@@ -498,13 +502,14 @@ bodies_drop(remote_t *self)
     self->bodies = map_new();
 }
 
-// find_body returns the body that a fragment belongs to, or NULL when it
-// cannot: out of place, or too much.
+// find_body returns the body that a fragment belongs to, or NULL when it is out
+// of place.  One that is too large here is followed to its end all the same:
+// its source waits for that.
 static body_t *
 find_body(remote_t *remote, const Edri__Wire__Fragment *fragment)
 {
     router_t *router = remote->router;
-    const limits_t *limits = &router->node->limits;
+    size_t limit = router->node->limits.body_max;
     body_t *body = map_get(remote->bodies, fragment->id);
     if (body != NULL && fragment->offset == 0) {
         // Begun again on a new path.
@@ -512,17 +517,19 @@ find_body(remote_t *remote, const Edri__Wire__Fragment *fragment)
         body = NULL;
     }
     if (body == NULL) {
-        if (fragment->offset != 0 || fragment->total > limits->body_max ||
-            router->body_bytes + fragment->total > 2 * limits->body_max) {
+        if (fragment->offset != 0 || fragment->total > WIRE_BODY_MAX) {
             return NULL;
         }
         body = mem_new(sizeof *body);
-        body->blob = blob_new(fragment->total);
-        router->body_bytes += fragment->total;
+        body->total = fragment->total;
+        if (body->total <= limit &&
+            router->body_bytes + body->total <= 2 * limit) {
+            body->blob = blob_new(body->total);
+            router->body_bytes += body->total;
+        }
         (void)map_put(remote->bodies, fragment->id, body);
     }
-    if (fragment->offset != body->have ||
-        fragment->total != blob_size(body->blob)) {
+    if (fragment->offset != body->have || fragment->total != body->total) {
         drop_body(router, map_take(remote->bodies, fragment->id));
         return NULL;
     }
@@ -546,6 +553,71 @@ tell_arrived(link_t *link, remote_t *remote, uint64_t seq)
     (void)link_send_head(link, &head, false);
 }
 
+// error_for makes the error reply to a request, or in place of a reply, whose
+// body was refused.  Caller frees *room_p.
+static parts_t
+error_for(const frame_t *frame, const envelope_t *env, size_t size,
+    uint8_t **room_p)
+{
+    const edri_node_t *node = frame->link->router->node;
+    bool request = envelope_kind(env->flags) == EDRI_REQUEST;
+    char text[200];
+    int length = snprintf(text, sizeof text,
+        "a body of %zu bytes is over node.body_limit of %s", size,
+        edri_node_name(node)[0] != '\0' ? edri_node_name(node) : "a guest");
+    parts_t out = {.env = {.type = env->type,
+                       .flags = envelope_flags(EDRI_REPLY, EDRI_ONE, 3) |
+                                WIRE_LAST,
+                       .request = request ? env->id : env->request,
+                       .to = request ? frame->life : env->to,
+                       .error = EDRI_TOO_BIG,
+                       .text = {(const uint8_t *)text, (size_t)length}}};
+    size_t item = envelope_size(&out.env, 0);
+    *room_p = mem_resize(NULL, item);
+    (void)envelope_write(&out.env, 0, *room_p, item);
+    out.rest = (slice_t){*room_p, item};
+    (void)parts_next(&out);
+    return out;
+}
+
+// refuse_body ends a body that was too large: it is counted, a request gets an
+// error, and so does the asker whose reply it was.
+static void
+refuse_body(
+    const frame_t *frame, const Edri__Wire__Destination *to, size_t size)
+{
+    router_t *router = frame->link->router;
+    uint8_t *room = NULL;
+    slice_t rest = frame->batch;
+    slice_t item;
+    slice_t content;
+    envelope_t env;
+    counter_add(&router->node->counters, COUNTER_TOO_BIG, 1);
+    edri_log_warn("BODY-REFUSED", "life=%016llx size=%zu",
+        (unsigned long long)frame->life, size);
+    for (size_t i = 0; i < to->n_targets; i++) {
+        slot_t *slot = map_get(router->slots, to->targets[i]);
+        if (slot != NULL && slot->manager != NULL) {
+            account(slot, frame->life, frame->batch.len + size);
+        }
+    }
+    if (!batch_next(&rest, &item, &content) ||
+        envelope_route(content, &env) != EDRI_OK) {
+        malformed(frame, "batch");
+    } else if (envelope_kind(env.flags) == EDRI_REQUEST) {
+        parts_t reply = error_for(frame, &env, size, &room);
+        remote_reply(
+            router, frame->life, reply.item, &reply.env, 0, NULL);
+    } else if (envelope_kind(env.flags) == EDRI_REPLY &&
+               env.to == router->node->life) {
+        parts_t reply = error_for(frame, &env, size, &room);
+        asked_reply(router, reply.item, reply.content, &reply.env, frame->life,
+            NULL);
+        slots_flush(router);
+    }
+    free(room);
+}
+
 static void
 bulk_in(frame_t *frame, const Edri__Wire__Destination *to)
 {
@@ -554,31 +626,38 @@ bulk_in(frame_t *frame, const Edri__Wire__Destination *to)
         malformed(frame, "a BULK frame without its fragment");
         return;
     }
-    remote_t *remote = remote_find(frame->link->router, frame->life, NULL);
+    router_t *router = frame->link->router;
+    remote_t *remote = remote_find(router, frame->life, NULL);
     body_t *body = find_body(remote, fragment);
     size_t size = blob_size(frame->blobs[0]);
-    if (body == NULL || size > blob_size(body->blob) - body->have) {
-        malformed(frame, "a fragment out of place, or over node.body_limit");
+    if (body == NULL || size > body->total - body->have) {
+        malformed(frame, "a fragment out of place");
         return;
     }
-    memcpy(
-        blob_data(body->blob) + body->have, blob_data(frame->blobs[0]), size);
+    if (body->blob != NULL) {
+        memcpy(blob_data(body->blob) + body->have, blob_data(frame->blobs[0]),
+            size);
+    }
     body->have += size;
-    if (body->have < blob_size(body->blob)) {
+    if (body->have < body->total) {
         return;
     }
     (void)map_take(remote->bodies, fragment->id);
-    frame->link->router->body_bytes -= body->have;
-    blob_t *blobs[] = {body->blob};
-    frame_t whole = *frame;
-    whole.blobs = blobs;
-    if (to->n_targets > 0) {
-        events_in(&whole, to);
+    if (body->blob == NULL) {
+        refuse_body(frame, to, body->total);
     } else {
-        replies_in(&whole);
+        router->body_bytes -= body->total;
+        blob_t *blobs[] = {body->blob};
+        frame_t whole = *frame;
+        whole.blobs = blobs;
+        if (to->n_targets > 0) {
+            events_in(&whole, to);
+        } else {
+            replies_in(&whole);
+        }
+        blob_drop(&body->blob);
     }
     tell_arrived(frame->link, remote, to->first + 1);
-    blob_drop(&body->blob);
     free(body);
 }
 

@@ -254,6 +254,20 @@ Test(ipc, strangers_and_garbage_change_nothing)
         .body = {noise, 50}};
     raw_emit(&raw, &broken, 0, 0);
     cr_expect(await_count(node, "events.undecodable", 1));
+    // A request with such a body is answered with that error.
+    envelope_t question = {.type = shop_quote_type.id,
+        .id = number << 48 | 5,
+        .flags = envelope_flags(EDRI_REQUEST, EDRI_ONE, 3),
+        .ttl_ms = 5000,
+        .body = {noise, 50}};
+    raw_emit(&raw, &question, 0, 0);
+    cr_assert(raw_await_frame(&raw, &got));
+    slice_t batch = {got.batch, got.size}, item, content;
+    envelope_t said_no;
+    cr_assert(batch_next(&batch, &item, &content));
+    cr_assert_eq(envelope_read(content, &said_no), EDRI_OK);
+    cr_expect_eq(said_no.request, question.id);
+    cr_expect_eq(said_no.error, EDRI_UNDECODABLE);
     // And after all that, it works.
     static const uint8_t body[] = {0x08, 42};
     envelope_t order = {.type = shop_order_placed_type.id,

@@ -329,3 +329,95 @@ Test(network, a_killed_responder_ends_its_requests)
     edri_node_destroy(&client);
     stop_switch(&hub);
 }
+
+// A receiver may have a lower limit than the emitter: what is too large for it
+// is counted there, a request gets an error, and what follows arrives.
+Test(network, a_body_over_the_receivers_limit_is_refused_and_blocks_nothing)
+{
+    enum {
+        LARGE = 3000000
+    };
+    seen_t seen = {0};
+    hub_t hub = start_switch();
+    edri_node_t *shop = new_node(&hub, "shop");
+    edri_node_set(shop, "node.body_limit", "1M");
+    edri_manager_t *manager = edri_node_manager(shop, "packer");
+    edri_manager_set_state(manager, &seen, NULL);
+    shop_packed_handle(manager, on_packed, EDRI_METHOD);
+    edri_manager_t *pricing = edri_node_manager(shop, "pricing");
+    edri_manager_set_state(pricing, (char[]){"shop"}, NULL);
+    shop_quote_handle(pricing, on_quote, EDRI_METHOD);
+    start(shop);
+    edri_node_t *client = new_node(&hub, "client");
+    start(client);
+    edri_port_t *port = edri_node_port(client);
+    uint8_t *data = calloc(1, LARGE);
+    static const size_t sizes[] = {10, LARGE, 100, LARGE, 900000, 20};
+    for (uint64_t i = 0; i < 6; i++) {
+        Shop__Packed packed = SHOP__PACKED__INIT;
+        packed.id = i + 1;
+        packed.data = (ProtobufCBinaryData){sizes[i], data};
+        cr_assert_eq(shop_packed_emit(port, &packed), EDRI_OK);
+    }
+    Shop__Quote quote = SHOP__QUOTE__INIT;
+    Shop__QuoteReply *reply = NULL;
+    quote.padding = (ProtobufCBinaryData){LARGE, data};
+    edri_err_t err = shop_quote_request(port, &quote, 3000, &reply);
+    cr_expect_eq(err, EDRI_TOO_BIG, "%s: %s", edri_err_name(err),
+        edri_port_error(port));
+    quote.padding.len = 10;
+    cr_expect_eq(shop_quote_request(port, &quote, 5000, &reply), EDRI_OK);
+    shop_quote_reply_free(&reply);
+    free(data);
+    cr_expect_eq(edri_port_flush(port, 10000), EDRI_OK);
+    edri_port_destroy(&port);
+    edri_node_destroy(&client);
+    uint64_t refused = 0;
+    cr_expect_eq(
+        edri_node_counter(shop, "events.too_big", &refused), EDRI_OK);
+    cr_expect_eq(refused, 3);
+    cr_expect_eq(edri_node_stop(shop, 10000), EDRI_OK);
+    cr_expect_eq(seen.count, 4, "%lu", seen.count);
+    cr_expect_eq(seen.disorder, 0);
+    edri_node_destroy(&shop);
+    stop_switch(&hub);
+}
+
+// The switch is killed and another one takes its place: nodes come back, state
+// their demands, and go on.
+Test(network, nodes_outlive_their_switch)
+{
+    hub_t hub = start_switch();
+    edri_node_t *shop = new_node(&hub, "shop");
+    edri_manager_t *pricing = edri_node_manager(shop, "pricing");
+    edri_manager_set_state(pricing, (char[]){"shop"}, NULL);
+    shop_quote_handle(pricing, on_quote, EDRI_METHOD);
+    start(shop);
+    edri_node_t *client = new_node(&hub, "client");
+    start(client);
+    edri_port_t *port = edri_node_port(client);
+    Shop__Quote quote = SHOP__QUOTE__INIT;
+    Shop__QuoteReply *reply = NULL;
+    cr_assert_eq(shop_quote_request(port, &quote, 5000, &reply), EDRI_OK);
+    shop_quote_reply_free(&reply);
+    for (int round = 0; round < 3; round++) {
+        kill(hub.pid, SIGKILL);
+        waitpid(hub.pid, NULL, 0);
+        hub = start_switch_at(hub.endpoint);
+        edri_err_t err = EDRI_DEADLINE;
+        for (int i = 0; i < 40 && err != EDRI_OK; i++) {
+            err = shop_quote_request(port, &quote, 500, &reply);
+            shop_quote_reply_free(&reply);
+        }
+        cr_expect_eq(err, EDRI_OK, "round %d: %s", round, edri_err_name(err));
+    }
+    uint64_t links = 0, lost = 0;
+    (void)edri_node_counter(client, "links.up", &links);
+    (void)edri_node_counter(client, "links.lost", &lost);
+    cr_expect_geq(links, 4, "%lu", links);
+    cr_expect_geq(lost, 3, "%lu", lost);
+    edri_port_destroy(&port);
+    edri_node_destroy(&client);
+    edri_node_destroy(&shop);
+    stop_switch(&hub);
+}

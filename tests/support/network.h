@@ -22,9 +22,11 @@ typedef struct hub {
 } hub_t;
 
 static inline hub_t
-start_switch(void)
+start_switch_at(const char *endpoint)
 {
     hub_t hub = {0};
+    char bind[160];
+    snprintf(bind, sizeof bind, "switch.bind=%s", endpoint);
     int pipes[2];
     char program[512];
     const char *bin = getenv("EDRI_BIN");
@@ -37,8 +39,7 @@ start_switch(void)
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         dup2(pipes[1], STDOUT_FILENO);
         close(pipes[0]);
-        execl(program, program, "--set", "switch.bind=tcp://127.0.0.1:*",
-            "--set", "switch.settle=100ms", "--set", "link.heartbeat=50ms",
+        execl(program, program, "--set", bind, "--set", "switch.settle=100ms", "--set", "link.heartbeat=50ms",
             (char *)NULL);
         _exit(127);
     }
@@ -51,6 +52,12 @@ start_switch(void)
         "%s", line);
     fclose(out);
     return hub;
+}
+
+static inline hub_t
+start_switch(void)
+{
+    return start_switch_at("tcp://127.0.0.1:*");
 }
 
 static inline void
