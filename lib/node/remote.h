@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// node/remote.h - what remote.c and frames.c share.
+// node/remote.h - what remote.c and the files of frames share.
 
 #ifndef NODE_REMOTE_H
 #define NODE_REMOTE_H

@@ -7,7 +7,9 @@
 //   slot.c       ports as the router sees them: delivery into their boxes
 //   route.c      types: who demands them, whom the next event goes to
 //   asked.c      requests on their way, replies, errors
-//   remote.c     other nodes: queues per manager, credit, frames in and out
+//   ipc.c        ports of other processes
+//   remote.c     other nodes: a queue and credit per manager there
+//   frames_out.c, frames_in.c, bodies.c    frames between nodes
 //   link.c       sessions with the switches and the words spoken there
 // An event is copied once from the box of its emitter into the box of its
 // receiver (or into a chunk for another node); runs of events for one receiver

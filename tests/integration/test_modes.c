@@ -339,6 +339,7 @@ Test(modes, a_full_manager_elsewhere_pushes_back_alone)
     cr_expect(await(&slow.count, sent), "%lu of %lu", slow.count, sent);
     cr_expect_eq(shop_packed_emit(port, &packed), EDRI_OK);
     edri_port_destroy(&port);
+    cr_expect_eq(edri_node_stop(client, 5000), EDRI_OK);
     edri_node_destroy(&client);
     cr_expect_eq(edri_node_stop(shops, 5000), EDRI_OK);
     cr_expect_eq(slow.count, sent + 1);

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT
+// bodies.c - large bodies from other nodes, which come in parts.
+//
+// DESIGN
+// The parts of one body come in order in the BULK lane of one path; the
+// envelope comes with the last.  Then the source is told, because it holds back
+// what is behind.  A body over node.body_limit is followed to its end without
+// being kept, counted, and answered with an error where somebody waits.
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "edri/log.h"
+#include "node/frames.h"
+
+// body_t is a body of which some parts have come.
+typedef struct body {
+    blob_t *blob; // NULL: refused; its parts are counted, not kept
+    size_t total;
+    size_t have;
+} body_t;
+
+static void
+drop_body(router_t *router, body_t *body)
+{
+    if (body->blob != NULL) {
+        router->body_bytes -= body->total;
+        blob_drop(&body->blob);
+    }
+    free(body);
+}
+
+void
+bodies_drop(remote_t *self)
+{
+    size_t cursor = 0;
+    void *value = NULL;
+    while (map_next(self->bodies, &cursor, NULL, &value)) {
+        drop_body(self->router, value);
+    }
+    map_destroy(&self->bodies);
+    self->bodies = map_new();
+}
+
+// find_body returns the body that a fragment belongs to, or NULL when it is out
+// of place.  One that is too large here is followed to its end all the same:
+// its source waits for that.
+static body_t *
+find_body(remote_t *remote, const Edri__Wire__Fragment *fragment)
+{
+    router_t *router = remote->router;
+    size_t limit = router->node->limits.body_max;
+    body_t *body = map_get(remote->bodies, fragment->id);
+    if (body != NULL && fragment->offset == 0) {
+        // Begun again on a new path.
+        drop_body(router, map_take(remote->bodies, fragment->id));
+        body = NULL;
+    }
+    if (body == NULL) {
+        if (fragment->offset != 0 || fragment->total > WIRE_BODY_MAX) {
+            return NULL;
+        }
+        body = mem_new(sizeof *body);
+        body->total = fragment->total;
+        if (body->total <= limit &&
+            router->body_bytes + body->total <= 2 * limit) {
+            body->blob = blob_new(body->total);
+            router->body_bytes += body->total;
+        }
+        (void)map_put(remote->bodies, fragment->id, body);
+    }
+    if (fragment->offset != body->have || fragment->total != body->total) {
+        drop_body(router, map_take(remote->bodies, fragment->id));
+        return NULL;
+    }
+    return body;
+}
+
+// tell_arrived says that the BULK frames below 'seq' are here.
+static void
+tell_arrived(link_t *link, remote_t *remote, uint64_t seq)
+{
+    head_t head;
+    Edri__Wire__Destination to;
+    Edri__Wire__Destination *to_p;
+    Edri__Wire__Flow flow = EDRI__WIRE__FLOW__INIT;
+    Edri__Wire__Flow *flow_p = &flow;
+    frame_head(&head, &to, &to_p, remote, EDRI__WIRE__LANE__CONTROL);
+    flow.lane = EDRI__WIRE__LANE__BULK;
+    flow.arrived = seq;
+    head.flows = &flow_p;
+    head.n_flows = 1;
+    (void)link_send_head(link, &head, false);
+}
+
+// error_for makes the error reply to a request, or in place of a reply, whose
+// body was refused.  Caller frees *room_p.
+static parts_t
+error_for(
+    const frame_t *frame, const envelope_t *env, size_t size, uint8_t **room_p)
+{
+    const edri_node_t *node = frame->link->router->node;
+    bool request = envelope_kind(env->flags) == EDRI_REQUEST;
+    char text[200];
+    int length = snprintf(text, sizeof text,
+        "a body of %zu bytes is over node.body_limit of %s", size,
+        edri_node_name(node)[0] != '\0' ? edri_node_name(node) : "a guest");
+    parts_t out = {
+        .env = {.type = env->type,
+            .flags = envelope_flags(EDRI_REPLY, EDRI_ONE, 3) | WIRE_LAST,
+            .request = request ? env->id : env->request,
+            .to = request ? frame->life : env->to,
+            .error = EDRI_TOO_BIG,
+            .text = {(const uint8_t *)text, (size_t)length}}};
+    size_t item = envelope_size(&out.env, 0);
+    *room_p = mem_resize(NULL, item);
+    (void)envelope_write(&out.env, 0, *room_p, item);
+    out.rest = (slice_t){*room_p, item};
+    (void)parts_next(&out);
+    return out;
+}
+
+// refuse_body ends a body that was too large: it is counted, a request gets an
+// error, and so does the asker whose reply it was.
+static void
+refuse_body(
+    const frame_t *frame, const Edri__Wire__Destination *to, size_t size)
+{
+    router_t *router = frame->link->router;
+    uint8_t *room = NULL;
+    slice_t rest = frame->batch;
+    slice_t item;
+    slice_t content;
+    envelope_t env;
+    counter_add(&router->node->counters, COUNTER_TOO_BIG, 1);
+    edri_log_warn("BODY-REFUSED", "life=%016llx size=%zu",
+        (unsigned long long)frame->life, size);
+    for (size_t i = 0; i < to->n_targets; i++) {
+        slot_t *slot = map_get(router->slots, to->targets[i]);
+        if (slot != NULL && slot->manager != NULL) {
+            frame_account(slot, frame->life, frame->batch.len + size);
+        }
+    }
+    if (!batch_next(&rest, &item, &content) ||
+        envelope_route(content, &env) != EDRI_OK) {
+        frame_malformed(frame, "batch");
+    } else if (envelope_kind(env.flags) == EDRI_REQUEST) {
+        parts_t reply = error_for(frame, &env, size, &room);
+        remote_reply(router, frame->life, reply.item, &reply.env, 0, NULL);
+    } else if (envelope_kind(env.flags) == EDRI_REPLY &&
+               env.to == router->node->life) {
+        parts_t reply = error_for(frame, &env, size, &room);
+        asked_reply(
+            router, reply.item, reply.content, &reply.env, frame->life, NULL);
+        slots_flush(router);
+    }
+    free(room);
+}
+
+void
+body_part_in(frame_t *frame, const Edri__Wire__Destination *to)
+{
+    const Edri__Wire__Fragment *fragment = frame->head->fragment;
+    if (fragment == NULL || frame->blob_count != 1) {
+        frame_malformed(frame, "a BULK frame without its fragment");
+        return;
+    }
+    router_t *router = frame->link->router;
+    remote_t *remote = remote_find(router, frame->life, NULL);
+    body_t *body = find_body(remote, fragment);
+    size_t size = blob_size(frame->blobs[0]);
+    if (body == NULL || size > body->total - body->have) {
+        frame_malformed(frame, "a fragment out of place");
+        return;
+    }
+    if (body->blob != NULL) {
+        memcpy(blob_data(body->blob) + body->have, blob_data(frame->blobs[0]),
+            size);
+    }
+    body->have += size;
+    if (body->have < body->total) {
+        return;
+    }
+    (void)map_take(remote->bodies, fragment->id);
+    if (body->blob == NULL) {
+        refuse_body(frame, to, body->total);
+    } else {
+        router->body_bytes -= body->total;
+        blob_t *blobs[] = {body->blob};
+        frame_t whole = *frame;
+        whole.blobs = blobs;
+        if (to->n_targets > 0) {
+            frame_events(&whole, to);
+        } else {
+            frame_replies(&whole);
+        }
+        blob_drop(&body->blob);
+    }
+    tell_arrived(frame->link, remote, to->first + 1);
+    free(body);
+}

@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: MIT
+// frames_in.c - frames from other nodes: handed to the managers they name.
+//
+// DESIGN
+// A frame names its targets; the router hands the events to these and to
+// nobody else, whole where every event is fine.  What came is booked against
+// the credit of its source, which then gets more.
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "edri/log.h"
+#include "node/frames.h"
+
+// ----- credit
+
+// credit_of returns the books of one source of a manager.
+static credit_in_t *
+credit_of(slot_t *slot, uint64_t life)
+{
+    credit_in_t *credit = map_get(slot->sources, life);
+    if (credit == NULL) {
+        credit = mem_new(sizeof *credit);
+        credit_in_init(credit, initial_credit());
+        slot->open += credit_in_open(credit);
+        (void)map_put(slot->sources, life, credit);
+    }
+    return credit;
+}
+
+static void
+tell_credit(
+    link_t *link, remote_t *remote, slot_t *slot, const credit_in_t *credit)
+{
+    head_t head;
+    Edri__Wire__Destination to;
+    Edri__Wire__Destination *to_p;
+    Edri__Wire__Credit word = EDRI__WIRE__CREDIT__INIT;
+    Edri__Wire__Credit *word_p = &word;
+    frame_head(&head, &to, &to_p, remote, EDRI__WIRE__LANE__CONTROL);
+    word.target = slot->number;
+    word.limit = credit->granted;
+    word.consumed = credit->consumed;
+    word.path = remote->path_in;
+    head.credits = &word_p;
+    head.n_credits = 1;
+    (void)link_send_head(link, &head, false);
+}
+
+void
+slot_grant(slot_t *self, uint64_t life, credit_in_t *credit)
+{
+    remote_t *remote = map_get(self->router->remotes, life);
+    link_t *link = remote != NULL ? remote_link(remote) : NULL;
+    if (link == NULL) {
+        return;
+    }
+    uint64_t before = credit_in_open(credit);
+    if (credit_in_grant(credit, slot_limit(self), slot_used(self), self->open,
+            map_size(self->sources))) {
+        self->open += credit_in_open(credit) - before;
+        tell_credit(link, remote, self, credit);
+    }
+}
+
+void
+frame_account(slot_t *slot, uint64_t life, size_t weight)
+{
+    credit_in_t *credit = credit_of(slot, life);
+    uint64_t before = credit_in_open(credit);
+    if (!credit_in_received(credit, weight)) {
+        edri_log_warn("CREDIT-EXCEEDED", "life=%016llx target=%u",
+            (unsigned long long)life, slot->number);
+        credit->granted = credit->received;
+    }
+    slot->open -= before - credit_in_open(credit);
+    slot_grant(slot, life, credit);
+    if (credit_in_short(credit)) {
+        slot_starved(slot);
+    }
+}
+
+// ----- events
+
+// listed says whether the head announced the type.
+static bool
+listed(const head_t *head, uint64_t type)
+{
+    for (size_t i = 0; i < head->n_types; i++) {
+        if (head->types[i] == type) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// demanded says whether the manager wants such an envelope.
+static bool
+demanded(const slot_t *slot, const envelope_t *env)
+{
+    bool observed = (env->flags & WIRE_OBSERVED) != 0;
+    if (envelope_kind(env->flags) == EDRI_REPLY && !observed) {
+        return false;
+    }
+    const list_t *list = observed ? &slot->observes : &slot->handles;
+    for (size_t i = 0; i < list->count; i++) {
+        if (((route_t *)list->items[i])->type == env->type) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool
+parts_next(parts_t *self)
+{
+    if (!batch_next(&self->rest, &self->item, &self->content)) {
+        return false;
+    }
+    bool fine = envelope_route(self->content, &self->env) == EDRI_OK;
+    self->blob_p = NULL;
+    if (fine && (self->env.flags & WIRE_ATTACHED) != 0) {
+        fine = self->next < self->count;
+        self->blob_p = fine ? &self->blobs[self->next++] : NULL;
+    }
+    if (!fine) {
+        self->rest.len = self->rest.len > 0 ? self->rest.len : 1;
+    }
+    return fine;
+}
+
+void
+frame_malformed(const frame_t *frame, const char *what)
+{
+    counter_add(&frame->link->router->node->counters, COUNTER_MALFORMED, 1);
+    edri_log_warn("FRAME-MALFORMED", "life=%016llx what=\"%s\"",
+        (unsigned long long)frame->life, what);
+}
+
+static void
+events_for(const frame_t *frame, slot_t *slot)
+{
+    router_t *router = frame->link->router;
+    parts_t at = {.rest = frame->batch,
+        .blobs = frame->blobs,
+        .count = frame->blob_count};
+    uint64_t denied = 0;
+    while (parts_next(&at)) {
+        if (!listed(frame->head, at.env.type) || !demanded(slot, &at.env)) {
+            denied++;
+            continue;
+        }
+        slot_give(slot, at.item, &at.env, frame->life, frame->base_ms,
+            at.blob_p != NULL ? blob_share(*at.blob_p) : NULL);
+    }
+    slots_flush(router);
+    if (at.rest.len > 0) {
+        frame_malformed(frame, "batch");
+    }
+    counter_add(&router->node->counters, COUNTER_DENIED, denied);
+}
+
+static size_t
+weight_of(const frame_t *frame)
+{
+    size_t weight = frame->batch.len;
+    for (size_t i = 0; i < frame->blob_count; i++) {
+        weight += blob_size(frame->blobs[i]);
+    }
+    return weight;
+}
+
+void
+frame_events(const frame_t *frame, const Edri__Wire__Destination *to)
+{
+    router_t *router = frame->link->router;
+    for (size_t i = 0; i < to->n_targets; i++) {
+        slot_t *slot = map_get(router->slots, to->targets[i]);
+        if (slot == NULL || slot->manager == NULL) {
+            counter_add(&router->node->counters, COUNTER_DENIED, 1);
+            continue;
+        }
+        events_for(frame, slot);
+        frame_account(slot, frame->life, weight_of(frame));
+    }
+}
+
+void
+frame_replies(const frame_t *frame)
+{
+    router_t *router = frame->link->router;
+    parts_t at = {.rest = frame->batch,
+        .blobs = frame->blobs,
+        .count = frame->blob_count};
+    while (parts_next(&at)) {
+        if (envelope_kind(at.env.flags) != EDRI_REPLY ||
+            at.env.to != router->node->life) {
+            counter_add(&router->node->counters, COUNTER_DENIED, 1);
+            continue;
+        }
+        asked_reply(
+            router, at.item, at.content, &at.env, frame->life, at.blob_p);
+    }
+    slots_flush(router);
+    if (at.rest.len > 0) {
+        frame_malformed(frame, "batch");
+    }
+}
+
+// ----- control between ends, and the frame itself
+
+static void
+control_in(const frame_t *frame)
+{
+    router_t *router = frame->link->router;
+    const head_t *head = frame->head;
+    for (size_t i = 0; i < head->n_credits; i++) {
+        const Edri__Wire__Credit *word = head->credits[i];
+        if (word->path == frame->link->path || word->path == 0) {
+            remote_granted(
+                router, frame->life, word->target, word->limit, word->consumed);
+        }
+    }
+    for (size_t i = 0; i < head->n_flows; i++) {
+        if (head->flows[i]->lane == EDRI__WIRE__LANE__BULK) {
+            remote_arrived(router, frame->life, head->flows[i]->arrived);
+        }
+    }
+    for (size_t i = 0; i < head->n_wants; i++) {
+        slot_t *slot = map_get(router->slots, head->wants[i]->target);
+        if (slot != NULL && slot->manager != NULL) {
+            (void)remote_find(router, frame->life, NULL);
+            credit_in_t *credit = credit_of(slot, frame->life);
+            credit->want = head->wants[i]->size;
+            slot_grant(slot, frame->life, credit);
+            slot_starved(slot);
+        }
+    }
+}
+
+static void
+close_message(void *hint)
+{
+    zmq_msg_t *message = hint;
+    (void)zmq_msg_close(message);
+    free(message);
+}
+
+// wrap moves a ZeroMQ message into a blob.
+static blob_t *
+wrap(zmq_msg_t *part)
+{
+    zmq_msg_t *message = mem_new(sizeof *message);
+    (void)zmq_msg_init(message);
+    (void)zmq_msg_move(message, part);
+    return blob_wrap(
+        zmq_msg_data(message), zmq_msg_size(message), close_message, message);
+}
+
+// on_path follows the source's paths: a younger one begins anew, an older one
+// is ignored.
+static bool
+on_path(remote_t *remote, uint64_t path)
+{
+    if (path > remote->path_in) {
+        remote->path_in = path;
+        forget_credit(remote->router, remote->life);
+        bodies_drop(remote);
+    }
+    return path == remote->path_in;
+}
+
+void
+frames_in(link_t *link, head_t *head, zmq_msg_t *parts, size_t count)
+{
+    router_t *router = link->router;
+    frame_t frame = {.link = link,
+        .head = head,
+        .life = head->from,
+        .base_ms = router->now_ms - head->age_ms};
+    remote_t *remote = remote_find(router, frame.life, NULL);
+    remote->links |= (uint8_t)(1u << link->index);
+    if (!on_path(remote, head->path)) {
+        counter_add(&router->node->counters, COUNTER_LOST, 1);
+        return;
+    }
+    blob_t *blobs[FRAME_PARTS_MAX];
+    if (count > 0) {
+        frame.batch =
+            (slice_t){zmq_msg_data(&parts[0]), zmq_msg_size(&parts[0])};
+        frame.blobs = blobs;
+        for (size_t i = 1; i < count; i++) {
+            blobs[frame.blob_count++] = wrap(&parts[i]);
+        }
+    }
+    for (size_t i = 0; i < head->n_to; i++) {
+        if (head->to[i]->life != router->node->life) {
+            counter_add(&router->node->counters, COUNTER_DENIED, 1);
+            continue;
+        }
+        switch (head->lane) {
+        case EDRI__WIRE__LANE__EVENT:
+            frame_events(&frame, head->to[i]);
+            break;
+        case EDRI__WIRE__LANE__REPLY_LANE:
+            frame_replies(&frame);
+            break;
+        case EDRI__WIRE__LANE__BULK:
+            body_part_in(&frame, head->to[i]);
+            break;
+        case EDRI__WIRE__LANE__CONTROL:
+        case _EDRI__WIRE__LANE_IS_INT_SIZE:
+            control_in(&frame);
+            break;
+        }
+    }
+    for (size_t i = 0; i < frame.blob_count; i++) {
+        blob_drop(&blobs[i]);
+    }
+}
