@@ -240,9 +240,24 @@ forward_tell(hub_t *hub)
 
 // ----- forwarding
 
+// count_events counts the envelopes of a batch.
+static uint64_t
+count_events(zmq_msg_t *part)
+{
+    slice_t rest = {zmq_msg_data(part), zmq_msg_size(part)};
+    slice_t item;
+    slice_t content;
+    uint64_t count = 0;
+    while (batch_next(&rest, &item, &content)) {
+        count++;
+    }
+    return count;
+}
+
 static void
 say_dropped(hub_t *hub, peer_t *from, const head_t *head,
-    const Edri__Wire__Destination *to, edri_err_t err)
+    const Edri__Wire__Destination *to, zmq_msg_t *parts, size_t count,
+    edri_err_t err)
 {
     Edri__Link__Dropped word = EDRI__LINK__DROPPED__INIT;
     word.life = to->life;
@@ -250,6 +265,12 @@ say_dropped(hub_t *hub, peer_t *from, const head_t *head,
     word.path = head->path;
     word.first = to->first;
     word.error = err;
+    word.targets = to->targets;
+    word.n_targets = to->n_targets;
+    word.events = count > 0 ? count_events(&parts[0]) : 0;
+    for (size_t i = 0; i < count; i++) {
+        word.bytes += zmq_msg_size(&parts[i]);
+    }
     control_t control = EDRI__LINK__CONTROL__INIT;
     control.word_case = EDRI__LINK__CONTROL__WORD_DROPPED;
     control.dropped = &word;
@@ -311,15 +332,15 @@ forward_to(hub_t *hub, peer_t *from, const head_t *head,
     peer_t *peer = map_get(hub->lives, to->life);
     bool counted = head->lane != EDRI__WIRE__LANE__CONTROL;
     if (peer == NULL || peer->state == PEER_CLAIMS) {
-        say_dropped(hub, from, head, to, EDRI_UNREACHABLE);
+        say_dropped(hub, from, head, to, parts, count, EDRI_UNREACHABLE);
         return;
     }
     if (counted && !may_send(from, head)) {
-        say_dropped(hub, from, head, to, EDRI_DENIED);
+        say_dropped(hub, from, head, to, parts, count, EDRI_DENIED);
         return;
     }
     if (peer->queued > hub->queue_max) {
-        say_dropped(hub, from, head, to, EDRI_OVERLOADED);
+        say_dropped(hub, from, head, to, parts, count, EDRI_OVERLOADED);
         return;
     }
     frame_t *frame = make_frame(hub, from, head, to, parts, count);

@@ -33,6 +33,13 @@ credit_out_sent(credit_out_t *self, size_t size)
 }
 
 void
+credit_out_dropped(credit_out_t *self, size_t size)
+{
+    self->sent -= size < self->sent ? size : self->sent;
+    self->wanted = 0;
+}
+
+void
 credit_out_granted(credit_out_t *self, uint64_t limit, uint64_t consumed)
 {
     if (limit > self->limit) {

@@ -43,6 +43,10 @@ bool credit_out_want(credit_out_t *self, size_t size);
 
 void credit_out_sent(credit_out_t *self, size_t size);
 
+// credit_out_dropped takes back what never reached the receiver: its numbers do
+// not know of it.
+void credit_out_dropped(credit_out_t *self, size_t size);
+
 // credit_out_granted takes what the receiver said; older words change nothing.
 void credit_out_granted(credit_out_t *self, uint64_t limit, uint64_t consumed);
 

@@ -113,6 +113,14 @@ outq_take(outq_t *self)
 }
 
 void
+outq_restart(outq_t *self)
+{
+    if (self->first != NULL) {
+        self->first->blob_sent = 0;
+    }
+}
+
+void
 outq_clear(outq_t *self)
 {
     chunk_t *chunk = NULL;

@@ -53,6 +53,9 @@ void outq_put(outq_t *self, chunk_t *chunk);
 // outq_take removes the first chunk; the caller owns it.  NULL when empty.
 chunk_t *outq_take(outq_t *self);
 
+// outq_restart: the first chunk's attachment is sent from its begin again.
+void outq_restart(outq_t *self);
+
 // outq_clear drops everything.
 void outq_clear(outq_t *self);
 

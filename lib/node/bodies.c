@@ -43,18 +43,26 @@ bodies_drop(remote_t *self)
     self->bodies = map_new();
 }
 
+// key_of tells the bodies of one event apart that go to several managers here.
+static uint64_t
+key_of(const Edri__Wire__Fragment *fragment, const Edri__Wire__Destination *to)
+{
+    uint64_t target = to->n_targets > 0 ? to->targets[0] : 0;
+    return fragment->id ^ target * UINT64_C(0x9E3779B97F4A7C15);
+}
+
 // find_body returns the body that a fragment belongs to, or NULL when it is out
 // of place.  One that is too large here is followed to its end all the same:
 // its source waits for that.
 static body_t *
-find_body(remote_t *remote, const Edri__Wire__Fragment *fragment)
+find_body(remote_t *remote, const Edri__Wire__Fragment *fragment, uint64_t key)
 {
     router_t *router = remote->router;
     size_t limit = router->node->limits.body_max;
-    body_t *body = map_get(remote->bodies, fragment->id);
+    body_t *body = map_get(remote->bodies, key);
     if (body != NULL && fragment->offset == 0) {
         // Begun again on a new path.
-        drop_body(router, map_take(remote->bodies, fragment->id));
+        drop_body(router, map_take(remote->bodies, key));
         body = NULL;
     }
     if (body == NULL) {
@@ -68,10 +76,10 @@ find_body(remote_t *remote, const Edri__Wire__Fragment *fragment)
             body->blob = blob_new(body->total);
             router->body_bytes += body->total;
         }
-        (void)map_put(remote->bodies, fragment->id, body);
+        (void)map_put(remote->bodies, key, body);
     }
     if (fragment->offset != body->have || fragment->total != body->total) {
-        drop_body(router, map_take(remote->bodies, fragment->id));
+        drop_body(router, map_take(remote->bodies, key));
         return NULL;
     }
     return body;
@@ -97,21 +105,24 @@ tell_arrived(link_t *link, remote_t *remote, uint64_t seq)
 // error_for makes the error reply to a request, or in place of a reply, whose
 // body was refused.  Caller frees *room_p.
 static parts_t
-error_for(
-    const frame_t *frame, const envelope_t *env, size_t size, uint8_t **room_p)
+error_for(const frame_t *frame, const envelope_t *env, size_t size,
+    edri_err_t err, uint8_t **room_p)
 {
     const edri_node_t *node = frame->link->router->node;
     bool request = envelope_kind(env->flags) == EDRI_REQUEST;
     char text[200];
     int length = snprintf(text, sizeof text,
-        "a body of %zu bytes is over node.body_limit of %s", size,
+        err == EDRI_TOO_BIG
+            ? "a body of %zu bytes is over node.body_limit of %s"
+            : "parts of a body of %zu bytes were lost on the way to %s",
+        size,
         edri_node_name(node)[0] != '\0' ? edri_node_name(node) : "a guest");
     parts_t out = {
         .env = {.type = env->type,
             .flags = envelope_flags(EDRI_REPLY, EDRI_ONE, 3) | WIRE_LAST,
             .request = request ? env->id : env->request,
             .to = request ? frame->life : env->to,
-            .error = EDRI_TOO_BIG,
+            .error = (uint32_t)err,
             .text = {(const uint8_t *)text, (size_t)length}}};
     size_t item = envelope_size(&out.env, 0);
     *room_p = mem_resize(NULL, item);
@@ -121,11 +132,12 @@ error_for(
     return out;
 }
 
-// refuse_body ends a body that was too large: it is counted, a request gets an
-// error, and so does the asker whose reply it was.
+// refuse_body ends a body that was too large (TOO_BIG), or of which parts are
+// missing (LOST): it is counted and booked, a request gets the error, and so
+// does the asker whose reply it was.
 static void
-refuse_body(
-    const frame_t *frame, const Edri__Wire__Destination *to, size_t size)
+refuse_body(const frame_t *frame, const Edri__Wire__Destination *to,
+    size_t size, edri_err_t err)
 {
     router_t *router = frame->link->router;
     uint8_t *room = NULL;
@@ -133,9 +145,10 @@ refuse_body(
     slice_t item;
     slice_t content;
     envelope_t env;
-    counter_add(&router->node->counters, COUNTER_TOO_BIG, 1);
-    edri_log_warn("BODY-REFUSED", "life=%016llx size=%zu",
-        (unsigned long long)frame->life, size);
+    counter_add(&router->node->counters,
+        err == EDRI_TOO_BIG ? COUNTER_TOO_BIG : COUNTER_LOST, 1);
+    edri_log_warn("BODY-REFUSED", "life=%016llx size=%zu error=%s",
+        (unsigned long long)frame->life, size, edri_err_name(err));
     for (size_t i = 0; i < to->n_targets; i++) {
         slot_t *slot = map_get(router->slots, to->targets[i]);
         if (slot != NULL && slot->manager != NULL) {
@@ -146,11 +159,11 @@ refuse_body(
         envelope_route(content, &env) != EDRI_OK) {
         frame_malformed(frame, "batch");
     } else if (envelope_kind(env.flags) == EDRI_REQUEST) {
-        parts_t reply = error_for(frame, &env, size, &room);
+        parts_t reply = error_for(frame, &env, size, err, &room);
         remote_reply(router, frame->life, reply.item, &reply.env, 0, NULL);
     } else if (envelope_kind(env.flags) == EDRI_REPLY &&
                env.to == router->node->life) {
-        parts_t reply = error_for(frame, &env, size, &room);
+        parts_t reply = error_for(frame, &env, size, err, &room);
         asked_reply(
             router, reply.item, reply.content, &reply.env, frame->life, NULL);
         slots_flush(router);
@@ -168,10 +181,16 @@ body_part_in(frame_t *frame, const Edri__Wire__Destination *to)
     }
     router_t *router = frame->link->router;
     remote_t *remote = remote_find(router, frame->life, NULL);
-    body_t *body = find_body(remote, fragment);
+    uint64_t key = key_of(fragment, to);
+    body_t *body = find_body(remote, fragment, key);
     size_t size = blob_size(frame->blobs[0]);
     if (body == NULL || size > body->total - body->have) {
+        // Parts before it were dropped on the way.
         frame_malformed(frame, "a fragment out of place");
+        if (fragment->offset + size == fragment->total) {
+            refuse_body(frame, to, fragment->total, EDRI_LOST);
+            tell_arrived(frame->link, remote, to->first + 1);
+        }
         return;
     }
     if (body->blob != NULL) {
@@ -182,9 +201,9 @@ body_part_in(frame_t *frame, const Edri__Wire__Destination *to)
     if (body->have < body->total) {
         return;
     }
-    (void)map_take(remote->bodies, fragment->id);
+    (void)map_take(remote->bodies, key);
     if (body->blob == NULL) {
-        refuse_body(frame, to, body->total);
+        refuse_body(frame, to, body->total, EDRI_TOO_BIG);
     } else {
         router->body_bytes -= body->total;
         blob_t *blobs[] = {body->blob};

@@ -214,9 +214,10 @@ control_in(const frame_t *frame)
 {
     router_t *router = frame->link->router;
     const head_t *head = frame->head;
+    const remote_t *remote = map_get(router->remotes, frame->life);
     for (size_t i = 0; i < head->n_credits; i++) {
         const Edri__Wire__Credit *word = head->credits[i];
-        if (word->path == frame->link->path || word->path == 0) {
+        if (remote != NULL && word->path == remote->path) {
             remote_granted(
                 router, frame->life, word->target, word->limit, word->consumed);
         }

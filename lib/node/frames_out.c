@@ -37,6 +37,7 @@ frame_head(head_t *head, Edri__Wire__Destination *to,
     to->life = remote->life;
     to->first = remote->seq[lane];
     *to_p = to;
+    head->path = remote->path;
     head->lane = (Edri__Wire__Lane)lane;
     head->to = to_p;
     head->n_to = 1;
@@ -65,6 +66,7 @@ send_chunk(link_t *link, remote_t *remote, chunk_t *chunk, int lane,
     head.n_types = chunk->type_count;
     head.fragment = fragment;
     if (link_send_head(link, &head, true) != EDRI_OK) {
+        counter_add(&link->router->node->counters, COUNTER_LOST, chunk->events);
         chunk_destroy(&chunk);
         return;
     }
@@ -126,11 +128,17 @@ is_large(const chunk_t *chunk)
     return chunk->blob != NULL && blob_size(chunk->blob) > FRAGMENT_MAX;
 }
 
+// window_open says whether a frame may go.  Until a link whose switch has died
+// is known as lost, its socket takes nothing: what is queued waits then.
 static bool
 window_open(const link_t *link)
 {
+    int events = 0;
+    size_t size = sizeof events;
     return link->session.state == SESSION_UP &&
-           link->sent - link->taken < WINDOW;
+           link->sent - link->taken < WINDOW &&
+           zmq_getsockopt(link->socket, ZMQ_EVENTS, &events, &size) == 0 &&
+           (events & ZMQ_POLLOUT) != 0;
 }
 
 // send_want announces a chunk that is larger than the credit.
@@ -174,6 +182,7 @@ dest_turn(link_t *link, dest_t *dest)
             EDRI__WIRE__LANE__EVENT, &dest->target, NULL);
     } else if (send_fragment(link, dest->remote, &dest->queue, &dest->target)) {
         dest->bulk_wait = dest->remote->seq[EDRI__WIRE__LANE__BULK];
+        dest->bulk_weight = weight;
     }
     dest_check(dest);
     return dest->queue.first != NULL && dest->bulk_wait == 0;
@@ -182,6 +191,9 @@ dest_turn(link_t *link, dest_t *dest)
 static bool
 reply_turn(link_t *link, remote_t *remote)
 {
+    if (remote->replies.first == NULL) {
+        return false;
+    }
     if (is_large(remote->replies.first)) {
         (void)send_fragment(link, remote, &remote->replies, NULL);
     } else {
@@ -209,33 +221,5 @@ frames_out(link_t *link)
             (void)list_remove(&link->senders, dest);
             link->next_sender = 0;
         }
-    }
-}
-
-void
-frames_path(link_t *link)
-{
-    router_t *router = link->router;
-    size_t cursor = 0;
-    void *value = NULL;
-    while (map_next(router->remotes, &cursor, NULL, &value)) {
-        remote_t *remote = value;
-        if ((remote->links & 1u << link->index) == 0) {
-            continue;
-        }
-        for (size_t i = 0; i < remote->dest_count; i++) {
-            dest_t *dest = remote->dests[i];
-            // What was on its way on the old path counts no more.
-            credit_out_init(&dest->credit, initial_credit());
-            dest->bulk_wait = 0;
-            if (dest->queue.first != NULL) {
-                dest->queue.first->blob_sent = 0;
-            }
-            dest_wake(dest);
-        }
-        if (remote->replies.first != NULL) {
-            remote->replies.first->blob_sent = 0;
-        }
-        remote_wake(remote);
     }
 }

@@ -44,7 +44,6 @@ link_send_head(link_t *self, head_t *head, bool more)
     if (self->socket == NULL) {
         return EDRI_STATE;
     }
-    head->path = self->path;
     head->taken = self->received;
     zmq_msg_t message;
     (void)zmq_msg_init_size(&message, head_size(head));
@@ -142,7 +141,7 @@ open_socket(link_t *self)
     self->tell_ms = 0;
     self->generation = 0;
     self->shake = SHAKE_NONE;
-    self->path = (uint64_t)clock_unix_us();
+    self->opened = ++self->router->sessions;
     self->socket = zmq_socket(self->router->node->zmq, ZMQ_DEALER);
     int linger = 0;
     int never = -1;
@@ -193,6 +192,11 @@ lose(link_t *self, const char *why)
         route->version[self->index] = 0;
     }
     links_requeue(self);
+    // What waited for this switch's answer waits no more.
+    cursor = 0;
+    while (map_next(router->routes, &cursor, NULL, &value)) {
+        route_reconsider(router, value);
+    }
 }
 
 static void

@@ -301,7 +301,6 @@ on_welcome(link_t *self, const Edri__Link__Welcome *word)
     say_offer(self, 0);
     self->shake = SHAKE_OFFERED;
     resolve_all(self);
-    frames_path(self);
 }
 
 // ----- tables
@@ -392,8 +391,9 @@ static void
 on_table(link_t *self, const Edri__Link__Table *table)
 {
     route_t *route = route_find(self->router, table->type);
-    drop_absent(self, route, table);
+    // The new ones first: what the others give back may go to them.
     add_members(self, route, table->members, table->n_members);
+    drop_absent(self, route, table);
     route->version[self->index] = table->version;
     say_seen(self, table->type, table->version);
     route_answered(self->router, route, self->index, table->settled);
@@ -491,11 +491,26 @@ static void
 on_dropped(link_t *self, const Edri__Link__Dropped *word)
 {
     uint64_t events = word->events > 0 ? word->events : 1;
+    remote_dropped(self->router, word);
     counter_add(&self->router->node->counters, COUNTER_REFUSED, events);
     edri_log_warn("FRAME-DROPPED",
         "switch=%s life=%016llx lane=%u error=%s events=%llu", self->endpoint,
         (unsigned long long)word->life, word->lane,
         edri_err_name((edri_err_t)word->error), (unsigned long long)events);
+}
+
+// on_gone: a life has ended as this switch sees it; one that another switch
+// still reaches has not.
+static void
+on_gone(link_t *self, const Edri__Link__Gone *word)
+{
+    remote_t *remote = map_get(self->router->remotes, word->life);
+    if (remote != NULL) {
+        remote->links &= (uint8_t) ~(1u << self->index);
+    }
+    if (remote == NULL || remote->links == 0) {
+        remote_gone(self->router, word->life, word->text);
+    }
 }
 
 static void
@@ -521,10 +536,16 @@ links_requeue(link_t *self)
         if ((remote->links & 1u << self->index) == 0) {
             continue;
         }
-        remote->active = false;
+        remote_leave(remote);
+        bool down = remote_link(remote) == NULL;
+        if (down) {
+            outq_restart(&remote->replies);
+        }
         remote_wake(remote);
         for (size_t i = 0; i < remote->dest_count; i++) {
-            remote->dests[i]->active = false;
+            if (down) {
+                outq_restart(&remote->dests[i]->queue);
+            }
             dest_wake(remote->dests[i]);
         }
     }
@@ -581,7 +602,7 @@ link_word(link_t *self, const control_t *word)
         on_dropped(self, word->dropped);
         break;
     case EDRI__LINK__CONTROL__WORD_GONE:
-        remote_gone(self->router, word->gone->life, word->gone->text);
+        on_gone(self, word->gone);
         break;
     case EDRI__LINK__CONTROL__WORD_ANSWER:
         on_answer(self, word->answer);

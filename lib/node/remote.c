@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "edri/log.h"
 #include "node/remote.h"
 
@@ -53,12 +54,33 @@ remote_dest(remote_t *self, uint32_t target, const char *manager)
 
 // ----- queues
 
+// begin_path: what was on its way on the path before counts no more.
+static void
+begin_path(remote_t *self, const link_t *link)
+{
+    router_t *router = self->router;
+    uint64_t now = (uint64_t)clock_unix_us();
+    self->via = link->opened;
+    self->path = now > router->last_path ? now : router->last_path + 1;
+    router->last_path = self->path;
+    for (size_t i = 0; i < self->dest_count; i++) {
+        dest_t *dest = self->dests[i];
+        credit_out_init(&dest->credit, initial_credit());
+        dest->bulk_wait = 0;
+        outq_restart(&dest->queue);
+    }
+    outq_restart(&self->replies);
+}
+
 link_t *
-remote_link(const remote_t *self)
+remote_link(remote_t *self)
 {
     for (unsigned i = 0; i < self->router->link_count; i++) {
         link_t *link = &self->router->links[i];
         if ((self->links & 1u << i) != 0 && link->session.state == SESSION_UP) {
+            if (self->via != link->opened) {
+                begin_path(self, link);
+            }
             return link;
         }
     }
@@ -99,12 +121,13 @@ dest_wake(dest_t *self)
 }
 
 // shed drops the oldest of what waits, for a receiver that may lose.  A body
-// that is half sent stays.
+// that is half sent stays, and so does the newest.
 static void
 shed(dest_t *self, size_t limit)
 {
     counters_t *counters = &self->remote->router->node->counters;
-    while (self->queue.bytes > limit && self->queue.first->blob_sent == 0) {
+    while (self->queue.bytes > limit && self->queue.first != self->queue.last &&
+           self->queue.first->blob_sent == 0) {
         chunk_t *chunk = outq_take(&self->queue);
         counter_add(counters, COUNTER_LOSSY, chunk->events);
         chunk_destroy(&chunk);
@@ -176,6 +199,29 @@ remote_granted(router_t *router, uint64_t life, uint32_t target, uint64_t limit,
 }
 
 void
+remote_dropped(router_t *router, const Edri__Link__Dropped *word)
+{
+    remote_t *self = map_get(router->remotes, word->life);
+    if (self == NULL || word->path != self->path || word->n_targets == 0) {
+        return;
+    }
+    for (size_t i = 0; i < self->dest_count; i++) {
+        dest_t *dest = self->dests[i];
+        if (dest->target != word->targets[0]) {
+            continue;
+        }
+        if (word->lane != EDRI__WIRE__LANE__BULK) {
+            credit_out_dropped(&dest->credit, word->bytes);
+        } else if (dest->bulk_wait == word->first + 1) {
+            // Its last part: nobody will say that it arrived.
+            credit_out_dropped(&dest->credit, dest->bulk_weight);
+            dest->bulk_wait = 0;
+        }
+        dest_wake(dest);
+    }
+}
+
+void
 remote_arrived(router_t *router, uint64_t life, uint64_t arrived)
 {
     remote_t *self = map_get(router->remotes, life);
@@ -190,9 +236,8 @@ remote_arrived(router_t *router, uint64_t life, uint64_t arrived)
 
 // ----- ends
 
-// leave_lists takes everything of the node out of the links' turns.
-static void
-leave_lists(remote_t *self)
+void
+remote_leave(remote_t *self)
 {
     for (unsigned i = 0; i < self->router->link_count; i++) {
         link_t *link = &self->router->links[i];
@@ -240,26 +285,28 @@ free_remote(remote_t *self)
     free(self);
 }
 
-// redirect gives one item that had not left yet to whoever else may have it.
-// What a guest would have got was a copy.
+// redirect gives one item that had not left yet to whoever else may have it: a
+// request to another responder, a notification to another of the manager's own
+// group.  What a guest or an observer would have got was a copy.
 static void
 redirect(dest_t *self, const chunk_t *chunk, slice_t item, slice_t content,
     const envelope_t *env, blob_t **blob_p)
 {
     router_t *router = self->remote->router;
-    slot_t *from = map_get(router->slots, env->id >> 48);
-    run_t run = {.base_ms = chunk->base_ms};
-    bool copy =
-        self->remote->name[0] == '\0' || (env->flags & WIRE_OBSERVED) != 0;
-    bool again = !copy && envelope_deliver(env->flags) != EDRI_ALL;
-    if (envelope_kind(env->flags) == EDRI_REQUEST) {
-        again = asked_unsent(router, env->id, self->remote->life, self->target);
-    } else if (!again) {
-        counter_add(
-            &router->node->counters, copy ? COUNTER_LOSSY : COUNTER_LOST, 1);
-    }
-    if (again) {
-        route_event(router, from, item, content, env, &run, blob_p);
+    counters_t *counters = &router->node->counters;
+    if (self->remote->name[0] == '\0' || (env->flags & WIRE_OBSERVED) != 0) {
+        counter_add(counters, COUNTER_LOSSY, 1);
+    } else if (envelope_kind(env->flags) == EDRI_REQUEST) {
+        slot_t *from = map_get(router->slots, env->id >> 48);
+        run_t run = {.base_ms = chunk->base_ms};
+        if (asked_unsent(router, env->id, self->remote->life, self->target)) {
+            route_event(router, from, item, content, env, &run, blob_p);
+        }
+    } else if (envelope_deliver(env->flags) == EDRI_ALL ||
+               !route_again(router, route_find(router, env->type),
+                   self->manager, item, env, chunk->base_ms,
+                   blob_p != NULL ? *blob_p : NULL)) {
+        counter_add(counters, COUNTER_LOST, 1);
     }
 }
 
@@ -302,6 +349,7 @@ dest_withdrawn(dest_t *self, uint64_t type)
         }
     }
     dest_check(self);
+    dest_wake(self);
 }
 
 void
@@ -315,7 +363,8 @@ remote_gone(router_t *router, uint64_t life, const char *why)
     }
     edri_log_info("NODE-GONE", "node=%s life=%016llx reason=\"%s\"", self->name,
         (unsigned long long)life, why);
-    leave_lists(self);
+    remote_leave(self);
+    self->links = 0; // and into none again
     // First out of all routes, then its events: they must not come back.
     for (size_t i = 0; i < self->dest_count; i++) {
         dest_t *dest = self->dests[i];

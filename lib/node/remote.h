@@ -9,8 +9,16 @@
 // initial_credit is what a source may send to a manager before it was told.
 uint64_t initial_credit(void);
 
-// remote_link is the link that reaches the node now, or NULL.
-link_t *remote_link(const remote_t *self);
+// remote_link is the link that reaches the node now, or NULL.  When that is
+// another one than before, or a new session, a new path begins: credit starts
+// anew, and a body that was half sent starts again.
+link_t *remote_link(remote_t *self);
+
+// remote_leave takes everything of the node out of the links' turns.
+void remote_leave(remote_t *self);
+
+// remote_dropped takes back what the switch did not pass on.
+void remote_dropped(router_t *router, const Edri__Link__Dropped *word);
 
 // dest_wake and remote_wake put it into the turn of its link if it has
 // something to send; dest_check updates its fullness.

@@ -288,13 +288,16 @@ typedef struct item {
 static void
 give(const member_t *member, const item_t *item)
 {
+    // Somebody waits for the answer to a request: it is not just dropped.
+    bool lossy =
+        member->lossy && envelope_kind(item->env->flags) != EDRI_REQUEST;
     blob_t *blob = blob_share(item->blob);
     if (member->slot != NULL) {
         slot_give(member->slot, item->bytes, item->env, item->run->life,
             item->run->base_ms, blob);
     } else {
         dest_send(member->dest, item->bytes, item->env, item->run->base_ms,
-            blob, member->lossy);
+            blob, lossy);
     }
 }
 
@@ -327,6 +330,27 @@ static bool
 is_empty(const group_t *group)
 {
     return group->local == NULL && group->dest_count == 0;
+}
+
+bool
+route_again(router_t *router, route_t *self, const char *manager, slice_t bytes,
+    const envelope_t *env, int64_t base_ms, blob_t *blob)
+{
+    const group_t *group = NULL;
+    if (envelope_deliver(env->flags) == EDRI_ONE) {
+        group = &self->everybody;
+    }
+    for (size_t i = 0; group == NULL && i < self->group_count; i++) {
+        group = streq(self->groups[i].name, manager) ? &self->groups[i] : NULL;
+    }
+    if (group == NULL || is_empty(group)) {
+        return false;
+    }
+    run_t run = {.base_ms = base_ms};
+    item_t item = {bytes, env, &run, blob};
+    member_t member = choose(router, group);
+    give(&member, &item);
+    return true;
 }
 
 static void

@@ -175,6 +175,11 @@ void route_remove(router_t *router, route_t *route, bool observer,
 void route_answered(
     router_t *router, route_t *route, unsigned link, bool settled);
 
+// route_again gives one notification, which never left for a manager of that
+// name, to another of its group (ONE: to anybody).  False when there is none.
+bool route_again(router_t *router, route_t *route, const char *manager,
+    slice_t item, const envelope_t *env, int64_t base_ms, blob_t *blob);
+
 // route_reconsider directs what waited, if all is known now.
 void route_reconsider(router_t *router, route_t *route);
 
@@ -231,6 +236,7 @@ struct dest {
     bool full;          // over its limit: pushes back
     bool solid;         // has got events that must not be dropped
     uint64_t bulk_wait; // BULK seq whose arrival must come first
+    size_t bulk_weight; // what that body has cost of the credit
     list_t routes;      // that have it as a member
 };
 
@@ -244,6 +250,8 @@ struct remote {
     outq_t replies;
     bool active;      // its replies are in the link's list
     uint64_t seq[4];  // next, per lane
+    uint64_t path;    // of our frames: renewed when they take another link
+    uint64_t via;     // session of the link that they take
     uint64_t path_in; // of the frames that come from it
     map_t *bodies;    // event id → body_t: fragments so far
 };
@@ -280,9 +288,6 @@ void frames_in(link_t *link, head_t *head, zmq_msg_t *parts, size_t count);
 // frames_out sends what may be sent; called at the end of each pass.
 void frames_out(link_t *link);
 
-// frames_path begins a new path after a session opened: credit starts anew.
-void frames_path(link_t *link);
-
 // frames_idle says whether nothing waits for any other node.
 bool frames_idle(const router_t *router);
 
@@ -307,7 +312,7 @@ struct link {
     uint64_t generation; // of the newest Demand
     uint64_t switch_life;
     bool settled;
-    uint64_t path;      // of our frames: when the session opened
+    uint64_t opened;    // number of the session, never the same twice
     int64_t gap_ms;     // our own standstill, for the deadlines
     uint64_t sent;      // counted frames of this session
     uint64_t taken;     // of these, as the switch said
@@ -382,6 +387,8 @@ struct router {
     int64_t expire_ms;   // when to look for overdue requests
     int64_t ipc_beat_ms; // next heartbeat to other processes
     size_t body_bytes;   // of bodies coming in fragments
+    uint64_t sessions;   // opened so far, on all links
+    uint64_t last_path;  // newest path of any remote
     bool opened;         // links may connect
     bool told_ready;
     bool draining;
