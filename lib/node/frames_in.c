@@ -280,7 +280,7 @@ frames_in(link_t *link, head_t *head, zmq_msg_t *parts, size_t count)
         .life = head->from,
         .base_ms = router->now_ms - head->age_ms};
     remote_t *remote = remote_find(router, frame.life, NULL);
-    remote->links |= (uint8_t)(1u << link->index);
+    remote_reached(remote, link->index);
     if (!on_path(remote, head->path)) {
         counter_add(&router->node->counters, COUNTER_LOST, 1);
         return;

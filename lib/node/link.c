@@ -50,8 +50,10 @@ link_send_head(link_t *self, head_t *head, bool more)
     (void)head_write(head, zmq_msg_data(&message));
     if (zmq_msg_send(&message, self->socket,
             ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)) < 0) {
-        // The window is far below the high-water mark: the link has gone.
+        // The window is far below the high-water mark, and libzmq does not
+        // connect again: the connection has gone.
         (void)zmq_msg_close(&message);
+        self->broken = true;
         return EDRI_UNREACHABLE;
     }
     self->told = self->received;
@@ -141,6 +143,7 @@ open_socket(link_t *self)
     self->tell_ms = 0;
     self->generation = 0;
     self->shake = SHAKE_NONE;
+    self->broken = false;
     self->opened = ++self->router->sessions;
     self->socket = zmq_socket(self->router->node->zmq, ZMQ_DEALER);
     int linger = 0;
@@ -189,6 +192,7 @@ lose(link_t *self, const char *why)
     while (map_next(router->routes, &cursor, NULL, &value)) {
         route_t *route = value;
         route->answered &= (uint8_t) ~(1u << self->index);
+        route->settled &= (uint8_t) ~(1u << self->index);
         route->version[self->index] = 0;
     }
     links_requeue(self);
@@ -358,6 +362,9 @@ links_tick(router_t *router)
 {
     for (unsigned i = 0; router->opened && i < router->link_count; i++) {
         link_t *link = &router->links[i];
+        if (link->broken && link->session.state == SESSION_UP) {
+            link_end(link, "connection closed");
+        }
         if (!link->replaced && router->now_ms >= session_next(&link->session)) {
             const char *why =
                 link->session.state == SESSION_HELLO ? "no answer" : "silent";

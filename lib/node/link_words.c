@@ -301,6 +301,9 @@ on_welcome(link_t *self, const Edri__Link__Welcome *word)
     say_offer(self, 0);
     self->shake = SHAKE_OFFERED;
     resolve_all(self);
+    if (self->settled) {
+        links_resume(self);
+    }
 }
 
 // ----- tables
@@ -309,7 +312,6 @@ static dest_t *
 dest_of(link_t *self, const Edri__Link__Member *member)
 {
     remote_t *remote = remote_find(self->router, member->life, member->node);
-    remote->links |= (uint8_t)(1u << self->index);
     return remote_dest(remote, member->target, member->manager);
 }
 
@@ -324,6 +326,7 @@ add_members(
             route_add(self->router, route,
                 list[i]->role == EDRI__LINK__ROLE__OBSERVER, member,
                 self->index);
+            remote_reached(member.dest->remote, self->index);
         }
     }
 }
@@ -391,9 +394,12 @@ static void
 on_table(link_t *self, const Edri__Link__Table *table)
 {
     route_t *route = route_find(self->router, table->type);
-    // The new ones first: what the others give back may go to them.
+    // The new ones first: what the others give back may go to them.  A switch
+    // that has just begun does not know of all who will come back.
     add_members(self, route, table->members, table->n_members);
-    drop_absent(self, route, table);
+    if (table->settled) {
+        drop_absent(self, route, table);
+    }
     route->version[self->index] = table->version;
     say_seen(self, table->type, table->version);
     route_answered(self->router, route, self->index, table->settled);
@@ -454,9 +460,11 @@ settle(link_t *self)
         route_t *route = value;
         if ((route->answered & 1u << self->index) != 0) {
             route->settled |= (uint8_t)(1u << self->index);
+            link_ask_table(self, route->type); // who has not come back has gone
             route_reconsider(self->router, route);
         }
     }
+    links_resume(self);
 }
 
 // ----- ends and errors
@@ -528,26 +536,24 @@ void
 links_requeue(link_t *self)
 {
     router_t *router = self->router;
-    self->senders.count = self->repliers.count = 0;
     size_t cursor = 0;
     void *value = NULL;
     while (map_next(router->remotes, &cursor, NULL, &value)) {
         remote_t *remote = value;
-        if ((remote->links & 1u << self->index) == 0) {
-            continue;
-        }
         remote_leave(remote);
-        bool down = remote_link(remote) == NULL;
-        if (down) {
-            outq_restart(&remote->replies);
-        }
-        remote_wake(remote);
-        for (size_t i = 0; i < remote->dest_count; i++) {
-            if (down) {
-                outq_restart(&remote->dests[i]->queue);
-            }
-            dest_wake(remote->dests[i]);
-        }
+        // Whether the switch will know the life again is for it to say.
+        remote->links &= (uint8_t) ~(1u << self->index);
+        remote_resume(remote);
+    }
+}
+
+void
+links_resume(link_t *self)
+{
+    size_t cursor = 0;
+    void *value = NULL;
+    while (map_next(self->router->remotes, &cursor, NULL, &value)) {
+        remote_wake(value);
     }
 }
 

@@ -15,6 +15,9 @@ void link_end(link_t *self, const char *why);
 // link_ask_table asks for the table of one type.
 void link_ask_table(link_t *self, uint64_t type);
 
+// links_resume: a switch is settled; replies that waited for one go on.
+void links_resume(link_t *self);
+
 // links_requeue moves what waited for a closed session to another link that
 // reaches the same nodes, or keeps it for the next session.
 void links_requeue(link_t *self);

@@ -72,12 +72,14 @@ begin_path(remote_t *self, const link_t *link)
     outq_restart(&self->replies);
 }
 
-link_t *
-remote_link(remote_t *self)
+// link_among returns the first link of 'bits' that is up, and begins a path
+// when it is another one than before.
+static link_t *
+link_among(remote_t *self, unsigned bits)
 {
     for (unsigned i = 0; i < self->router->link_count; i++) {
         link_t *link = &self->router->links[i];
-        if ((self->links & 1u << i) != 0 && link->session.state == SESSION_UP) {
+        if ((bits & 1u << i) != 0 && link->session.state == SESSION_UP) {
             if (self->via != link->opened) {
                 begin_path(self, link);
             }
@@ -85,6 +87,26 @@ remote_link(remote_t *self)
         }
     }
     return NULL;
+}
+
+link_t *
+remote_link(remote_t *self)
+{
+    return link_among(self, self->links);
+}
+
+// reply_link is the link for replies.  A node that demands nothing is in no
+// table: any switch may know it, once all have had the time to come back.
+static link_t *
+reply_link(remote_t *self)
+{
+    unsigned bits = self->links;
+    for (unsigned i = 0; bits == 0 && i < self->router->link_count; i++) {
+        if (self->router->links[i].settled) {
+            return link_among(self, 1u << i);
+        }
+    }
+    return link_among(self, bits);
 }
 
 static void
@@ -164,10 +186,36 @@ dest_load(const dest_t *self)
 void
 remote_wake(remote_t *self)
 {
-    link_t *link = remote_link(self);
+    link_t *link = reply_link(self);
     if (!self->active && link != NULL && self->replies.first != NULL) {
         self->active = true;
         list_add(&link->repliers, self);
+    }
+}
+
+void
+remote_resume(remote_t *self)
+{
+    bool down = remote_link(self) == NULL;
+    if (down) {
+        outq_restart(&self->replies);
+    }
+    remote_wake(self);
+    for (size_t i = 0; i < self->dest_count; i++) {
+        if (down) {
+            outq_restart(&self->dests[i]->queue);
+        }
+        dest_wake(self->dests[i]);
+    }
+}
+
+void
+remote_reached(remote_t *self, unsigned link)
+{
+    if ((self->links & 1u << link) == 0) {
+        self->links |= (uint8_t)(1u << link);
+        remote_leave(self);
+        remote_resume(self);
     }
 }
 

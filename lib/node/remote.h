@@ -14,6 +14,13 @@ uint64_t initial_credit(void);
 // anew, and a body that was half sent starts again.
 link_t *remote_link(remote_t *self);
 
+// remote_reached: the link's switch knows the node; what waited for it goes on.
+void remote_reached(remote_t *self, unsigned link);
+
+// remote_resume puts everything into the turns of the link that reaches the
+// node now; without one, bodies that were half sent will start again.
+void remote_resume(remote_t *self);
+
 // remote_leave takes everything of the node out of the links' turns.
 void remote_leave(remote_t *self);
 

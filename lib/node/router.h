@@ -312,6 +312,7 @@ struct link {
     uint64_t generation; // of the newest Demand
     uint64_t switch_life;
     bool settled;
+    bool broken;        // a send has failed: the connection is closed
     uint64_t opened;    // number of the session, never the same twice
     int64_t gap_ms;     // our own standstill, for the deadlines
     uint64_t sent;      // counted frames of this session

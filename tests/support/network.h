@@ -18,15 +18,17 @@
 
 typedef struct hub {
     pid_t pid;
-    char endpoint[128];
+    char endpoint[256];
 } hub_t;
 
 static inline hub_t
-start_switch_at(const char *endpoint)
+start_switch_with(const char *endpoint, const char *settle)
 {
     hub_t hub = {0};
     char bind[160];
-    snprintf(bind, sizeof bind, "switch.bind=%s", endpoint);
+    char settle_after[64];
+    snprintf(settle_after, sizeof settle_after, "switch.settle=%s", settle);
+    snprintf(bind, sizeof bind, "switch.bind=%.140s", endpoint);
     int pipes[2];
     char program[512];
     const char *bin = getenv("EDRI_BIN");
@@ -39,8 +41,8 @@ start_switch_at(const char *endpoint)
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         dup2(pipes[1], STDOUT_FILENO);
         close(pipes[0]);
-        execl(program, program, "--set", bind, "--set", "switch.settle=100ms", "--set", "link.heartbeat=50ms",
-            (char *)NULL);
+        execl(program, program, "--set", bind, "--set", settle_after, "--set",
+            "link.heartbeat=50ms", (char *)NULL);
         _exit(127);
     }
     close(pipes[1]);
@@ -57,7 +59,14 @@ start_switch_at(const char *endpoint)
 static inline hub_t
 start_switch(void)
 {
-    return start_switch_at("tcp://127.0.0.1:*");
+    return start_switch_with("tcp://127.0.0.1:*", "100ms");
+}
+
+// start_switch_at starts one where another was: it knows that others come back.
+static inline hub_t
+start_switch_at(const char *endpoint)
+{
+    return start_switch_with(endpoint, "3s");
 }
 
 static inline void
