@@ -3,6 +3,8 @@
 
 #include "base/clock.h"
 
+#include <pthread.h>
+#include <stdio.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -46,6 +48,14 @@ random_u64(void)
         bits = (uint64_t)clock_ns() * UINT64_C(0x9E3779B97F4A7C15);
     }
     return bits;
+}
+
+void
+thread_name(const char *name)
+{
+    char cut[16];
+    (void)snprintf(cut, sizeof cut, "%s", name);
+    (void)pthread_setname_np(pthread_self(), cut);
 }
 
 uint64_t

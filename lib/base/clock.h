@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// base/clock.h - the only place that asks the system for the time.
+// base/clock.h - the only place that asks the system for the time, and a few
+// other small questions to it.
 
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
@@ -17,6 +18,10 @@ int64_t clock_unix_us(void);
 
 // random_u64 returns random bits from the kernel.  Any thread.
 uint64_t random_u64(void);
+
+// thread_name names the calling thread as debuggers and `top -H` show it; cut
+// to 15 characters.
+void thread_name(const char *name);
 
 // life_new makes the number of one run of a node: start time in us with the
 // low 8 bits random.  Larger is younger.

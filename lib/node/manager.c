@@ -367,6 +367,7 @@ run_manager(void *arg)
 {
     edri_manager_t *self = arg;
     edri_port_t like = {0};
+    thread_name(self->name);
     build_demands(self, &like);
     self->arena = arena_new();
     self->port = port_new(self->node, &like);

@@ -74,6 +74,7 @@ run_worker(void *arg)
 {
     pool_t *self = arg;
     edri_port_t like = {.worker = true};
+    thread_name(self->handler->type->name);
     edri_port_t *port = port_new(self->manager->node, &like);
     queue_put(self->attached, port != NULL ? (void *)port : (void *)self);
     arena_t *arena = arena_new();

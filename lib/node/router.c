@@ -416,6 +416,7 @@ run_router(void *arg)
 {
     router_t *self = arg;
     edri_node_t *node = self->node;
+    thread_name("router");
     int zero = 0;
     self->pipe = zmq_socket(node->zmq, ZMQ_PAIR);
     (void)zmq_setsockopt(self->pipe, ZMQ_LINGER, &zero, sizeof zero);

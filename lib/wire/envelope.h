@@ -88,7 +88,8 @@ bool batch_next(slice_t *batch, slice_t *item, slice_t *content);
 
 // envelope_route reads the routing fields (1 to 8) only and stops as early as
 // our own writer's order allows; the other members of *out are not touched.
-// Measured cost in the comment of the implementation.
+// About 4 ns for a notification with a 64-byte body (a loop over 1,000
+// envelopes, -O2, a 3 GHz x86-64).
 // Returns EDRI_OK, or EDRI_PROTO: truncated, wrong wire type, or a routing
 // field that occurs twice.
 edri_err_t envelope_route(slice_t content, envelope_t *out) EDRI_MUST_CHECK;
