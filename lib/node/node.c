@@ -133,7 +133,8 @@ edri_node_destroy(edri_node_t **self_p)
     }
     *self_p = NULL;
     if (atomic_load(&self->phase) == PHASE_RUNNING) {
-        (void)edri_node_stop(self, 0);
+        (void)edri_node_stop(
+            self, (int)settings_int(self->settings, "node.drain_timeout"));
     }
     for (size_t i = 0; i < self->manager_count; i++) {
         manager_destroy(&self->managers[i]);

@@ -23,9 +23,10 @@ typedef struct edri_node edri_node_t;
 // for the node's life.  Caller owns the result.  One thread sets a node up.
 edri_node_t *edri_node_new(int argc, char **argv);
 
-// edri_node_destroy stops the node at once if it runs (see edri_node_stop),
-// frees it with all its managers and ports, and sets *self_p to NULL.
-// Safe on NULL and safe to call twice.
+// edri_node_destroy frees the node with all its managers and sets *self_p to
+// NULL.  If it runs it is drained first, for at most node.drain_timeout (to
+// stop at once: edri_node_stop(self, 0) before).  Ports are destroyed by their
+// owners before.  Safe on NULL and safe to call twice.
 void edri_node_destroy(edri_node_t **self_p);
 
 // edri_node_set changes a setting before start, as --set NAME=VALUE would.
