@@ -271,6 +271,17 @@ on_path(remote_t *remote, uint64_t path)
     return path == remote->path_in;
 }
 
+static uint64_t
+count_events(zmq_msg_t *part)
+{
+    parts_t at = {.rest = {zmq_msg_data(part), zmq_msg_size(part)}};
+    uint64_t count = 0;
+    while (batch_next(&at.rest, &at.item, &at.content)) {
+        count++;
+    }
+    return count;
+}
+
 void
 frames_in(link_t *link, head_t *head, zmq_msg_t *parts, size_t count)
 {
@@ -282,7 +293,8 @@ frames_in(link_t *link, head_t *head, zmq_msg_t *parts, size_t count)
     remote_t *remote = remote_find(router, frame.life, NULL);
     remote_reached(remote, link->index);
     if (!on_path(remote, head->path)) {
-        counter_add(&router->node->counters, COUNTER_LOST, 1);
+        counter_add(&router->node->counters, COUNTER_LOST,
+            count > 0 ? count_events(&parts[0]) : 0);
         return;
     }
     blob_t *blobs[FRAME_PARTS_MAX];

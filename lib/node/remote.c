@@ -72,21 +72,27 @@ begin_path(remote_t *self, const link_t *link)
     outq_restart(&self->replies);
 }
 
-// link_among returns the first link of 'bits' that is up, and begins a path
-// when it is another one than before.
+// link_among returns a link of 'bits' that is up: the one in use as long as it
+// is among them, because frames that are still on their way there would be
+// overtaken by a new path and be ignored.
 static link_t *
 link_among(remote_t *self, unsigned bits)
 {
+    link_t *found = NULL;
     for (unsigned i = 0; i < self->router->link_count; i++) {
         link_t *link = &self->router->links[i];
-        if ((bits & 1u << i) != 0 && link->session.state == SESSION_UP) {
-            if (self->via != link->opened) {
-                begin_path(self, link);
-            }
+        if ((bits & 1u << i) == 0 || link->session.state != SESSION_UP) {
+            continue;
+        }
+        if (link->opened == self->via) {
             return link;
         }
+        found = found != NULL ? found : link;
     }
-    return NULL;
+    if (found != NULL) {
+        begin_path(self, found);
+    }
+    return found;
 }
 
 link_t *
@@ -101,10 +107,9 @@ static link_t *
 reply_link(remote_t *self)
 {
     unsigned bits = self->links;
-    for (unsigned i = 0; bits == 0 && i < self->router->link_count; i++) {
-        if (self->router->links[i].settled) {
-            return link_among(self, 1u << i);
-        }
+    for (unsigned i = 0; self->links == 0 && i < self->router->link_count;
+         i++) {
+        bits |= self->router->links[i].settled ? 1u << i : 0;
     }
     return link_among(self, bits);
 }

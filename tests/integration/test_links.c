@@ -249,6 +249,9 @@ Test(links, two_switches_stand_in_for_each_other)
     edri_node_t *node = packer_node(&both, "node", "a", &seen);
     edri_node_t *client = new_node(&both, "client");
     start(client);
+    // A start waits for one switch; this needs both.
+    cr_assert(await_counter(client, "links.up", 2));
+    cr_assert(await_counter(node, "links.up", 2));
     edri_port_t *port = edri_node_port(client);
     unsigned long sent = 0;
     for (int round = 0; round < 4; round++) {
