@@ -214,7 +214,7 @@ control_in(const frame_t *frame)
 {
     router_t *router = frame->link->router;
     const head_t *head = frame->head;
-    const remote_t *remote = map_get(router->remotes, frame->life);
+    remote_t *remote = map_get(router->remotes, frame->life);
     for (size_t i = 0; i < head->n_credits; i++) {
         const Edri__Wire__Credit *word = head->credits[i];
         if (remote != NULL && word->path == remote->path) {
@@ -223,8 +223,11 @@ control_in(const frame_t *frame)
         }
     }
     for (size_t i = 0; i < head->n_flows; i++) {
-        if (head->flows[i]->lane == EDRI__WIRE__LANE__BULK) {
-            remote_arrived(router, frame->life, head->flows[i]->arrived);
+        const Edri__Wire__Flow *flow = head->flows[i];
+        if (flow->lost && remote != NULL && flow->path == remote->path) {
+            remote_restart(remote);
+        } else if (flow->lane == EDRI__WIRE__LANE__BULK) {
+            remote_arrived(router, frame->life, flow->arrived);
         }
     }
     for (size_t i = 0; i < head->n_wants; i++) {
@@ -234,6 +237,11 @@ control_in(const frame_t *frame)
             credit_in_t *credit = credit_of(slot, frame->life);
             credit->want = head->wants[i]->size;
             slot_grant(slot, frame->life, credit);
+            // It lacks credit: if it has more, that word did not reach it.
+            link_t *link = remote != NULL ? remote_link(remote) : NULL;
+            if (link != NULL) {
+                tell_credit(link, remote, slot, credit);
+            }
             slot_starved(slot);
         }
     }
@@ -292,10 +300,17 @@ frames_in(link_t *link, head_t *head, zmq_msg_t *parts, size_t count)
         .base_ms = router->now_ms - head->age_ms};
     remote_t *remote = remote_find(router, frame.life, NULL);
     remote_reached(remote, link->index);
-    if (!on_path(remote, head->path)) {
+    // Credit and the like name their path themselves; what is about our own
+    // frames is never too old.
+    bool about_ours =
+        head->lane == EDRI__WIRE__LANE__CONTROL && head->n_wants == 0;
+    if (!about_ours && !on_path(remote, head->path)) {
         counter_add(&router->node->counters, COUNTER_LOST,
             count > 0 ? count_events(&parts[0]) : 0);
         return;
+    }
+    if (!about_ours) {
+        remote->link_in = link->index + 1;
     }
     blob_t *blobs[FRAME_PARTS_MAX];
     if (count > 0) {

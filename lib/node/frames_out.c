@@ -223,3 +223,28 @@ frames_out(link_t *link)
         }
     }
 }
+
+void
+frames_lost(link_t *link)
+{
+    size_t cursor = 0;
+    void *value = NULL;
+    while (map_next(link->router->remotes, &cursor, NULL, &value)) {
+        remote_t *remote = value;
+        head_t head;
+        Edri__Wire__Destination to;
+        Edri__Wire__Destination *to_p;
+        Edri__Wire__Flow flow = EDRI__WIRE__FLOW__INIT;
+        Edri__Wire__Flow *flow_p = &flow;
+        if (remote->link_in != link->index + 1) {
+            continue; // its frames take another link, or there were none
+        }
+        frame_head(&head, &to, &to_p, remote, EDRI__WIRE__LANE__CONTROL);
+        flow.lane = EDRI__WIRE__LANE__EVENT;
+        flow.path = remote->path_in;
+        flow.lost = true;
+        head.flows = &flow_p;
+        head.n_flows = 1;
+        (void)link_send_head(link, &head, false);
+    }
+}

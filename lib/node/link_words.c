@@ -301,6 +301,7 @@ on_welcome(link_t *self, const Edri__Link__Welcome *word)
     say_offer(self, 0);
     self->shake = SHAKE_OFFERED;
     resolve_all(self);
+    frames_lost(self);
     if (self->settled) {
         links_resume(self);
     }
@@ -498,7 +499,10 @@ on_replaced(link_t *self)
 static void
 on_dropped(link_t *self, const Edri__Link__Dropped *word)
 {
-    uint64_t events = word->events > 0 ? word->events : 1;
+    uint64_t events = word->events;
+    if (word->lane == EDRI__WIRE__LANE__CONTROL) {
+        return; // whoever it was for has gone, or comes back anew
+    }
     remote_dropped(self->router, word);
     counter_add(&self->router->node->counters, COUNTER_REFUSED, events);
     edri_log_warn("FRAME-DROPPED",

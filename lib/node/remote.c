@@ -215,6 +215,14 @@ remote_resume(remote_t *self)
 }
 
 void
+remote_restart(remote_t *self)
+{
+    self->via = 0;
+    remote_leave(self);
+    remote_resume(self);
+}
+
+void
 remote_reached(remote_t *self, unsigned link)
 {
     if ((self->links & 1u << link) == 0) {

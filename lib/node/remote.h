@@ -21,6 +21,9 @@ void remote_reached(remote_t *self, unsigned link);
 // node now; without one, bodies that were half sent will start again.
 void remote_resume(remote_t *self);
 
+// remote_restart begins a new path: the node has lost what was on the old one.
+void remote_restart(remote_t *self);
+
 // remote_leave takes everything of the node out of the links' turns.
 void remote_leave(remote_t *self);
 

@@ -252,6 +252,7 @@ struct remote {
     uint64_t seq[4];  // next, per lane
     uint64_t path;    // of our frames: renewed when they take another link
     uint64_t via;     // session of the link that they take
+    unsigned link_in; // index of the link that its frames take, plus 1
     uint64_t path_in; // of the frames that come from it
     map_t *bodies;    // event id → body_t: fragments so far
 };
@@ -284,6 +285,10 @@ void remote_granted(router_t *router, uint64_t life, uint32_t target,
 // frames_in handles a frame of events from another node; parts are the batch
 // and the attachments, which stay the caller's.
 void frames_in(link_t *link, head_t *head, zmq_msg_t *parts, size_t count);
+
+// frames_lost tells every node that sends to us that a session of ours has
+// ended, and with it what was on its way: it begins a new path.
+void frames_lost(link_t *link);
 
 // frames_out sends what may be sent; called at the end of each pass.
 void frames_out(link_t *link);
