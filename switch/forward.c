@@ -157,17 +157,6 @@ send_held(hub_t *hub, peer_t *peer)
     peer->held_size = 0;
 }
 
-// cut_off notes that a frame could not be sent.  A guest would be freed by
-// peer_lost, perhaps while its own frame is being forwarded: its turn of the
-// heartbeat ends it.
-static void
-cut_off(hub_t *hub, peer_t *peer)
-{
-    if (!peer->guest) {
-        peer_lost(hub, peer);
-    }
-}
-
 void
 forward_flush(hub_t *hub, peer_t *peer)
 {
@@ -177,7 +166,7 @@ forward_flush(hub_t *hub, peer_t *peer)
            (lane = next_lane(peer)) >= 0) {
         peer->sent++;
         if (!send_frame(hub, peer, dequeue(peer, lane))) {
-            cut_off(hub, peer);
+            peer_lost(hub, peer);
             return;
         }
     }
@@ -240,20 +229,6 @@ forward_tell(hub_t *hub)
 
 // ----- forwarding
 
-// count_events counts the envelopes of a batch.
-static uint64_t
-count_events(zmq_msg_t *part)
-{
-    slice_t rest = {zmq_msg_data(part), zmq_msg_size(part)};
-    slice_t item;
-    slice_t content;
-    uint64_t count = 0;
-    while (batch_next(&rest, &item, &content)) {
-        count++;
-    }
-    return count;
-}
-
 static void
 say_dropped(hub_t *hub, peer_t *from, const head_t *head,
     const Edri__Wire__Destination *to, zmq_msg_t *parts, size_t count,
@@ -267,7 +242,9 @@ say_dropped(hub_t *hub, peer_t *from, const head_t *head,
     word.error = err;
     word.targets = to->targets;
     word.n_targets = to->n_targets;
-    word.events = count > 0 ? count_events(&parts[0]) : 0;
+    word.events = count > 0 ? batch_count((slice_t){zmq_msg_data(&parts[0]),
+                                  zmq_msg_size(&parts[0])})
+                            : 0;
     for (size_t i = 0; i < count; i++) {
         word.bytes += zmq_msg_size(&parts[i]);
     }
@@ -349,7 +326,7 @@ forward_to(hub_t *hub, peer_t *from, const head_t *head,
         forward_flush(hub, peer);
     } else if (peer->state == PEER_UP) {
         if (!send_frame(hub, peer, frame)) {
-            cut_off(hub, peer);
+            peer_lost(hub, peer);
         }
     } else {
         free_frame(frame);

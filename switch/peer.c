@@ -137,13 +137,18 @@ peer_lost(hub_t *hub, peer_t *peer)
     if (peer->state == PEER_CLOSED) {
         return;
     }
-    if (peer->state == PEER_CLAIMS || peer->guest) {
+    if (peer->state == PEER_CLAIMS) {
         end_life(hub, peer, EDRI_NODE_DIED, "connection closed");
         return;
     }
     edri_log_info("NODE-LOST", "node=%s", peer->name);
     peer->state = PEER_CLOSED;
-    peer->until_ms = hub->now_ms + settings_int(hub->settings, "gone.closed");
+    // A guest is not waited for: the next tick ends it.  Not here: its own
+    // frame may be the one that is being forwarded.
+    peer->until_ms = hub->now_ms;
+    if (!peer->guest) {
+        peer->until_ms += settings_int(hub->settings, "gone.closed");
+    }
 }
 
 // ----- coming

@@ -39,8 +39,7 @@ peer_send(hub_t *hub, peer_t *peer, head_t *head)
     peer->told = peer->received;
     peer->tell_ms = 0;
     if (!send_head(hub, peer->routing, peer->routing_size, head) &&
-        peer->state == PEER_UP && !peer->guest) {
-        // Guests are ended by their turn of the heartbeat.
+        peer->state == PEER_UP) {
         peer_lost(hub, peer);
     }
 }

@@ -279,17 +279,6 @@ on_path(remote_t *remote, uint64_t path)
     return path == remote->path_in;
 }
 
-static uint64_t
-count_events(zmq_msg_t *part)
-{
-    parts_t at = {.rest = {zmq_msg_data(part), zmq_msg_size(part)}};
-    uint64_t count = 0;
-    while (batch_next(&at.rest, &at.item, &at.content)) {
-        count++;
-    }
-    return count;
-}
-
 void
 frames_in(link_t *link, head_t *head, zmq_msg_t *parts, size_t count)
 {
@@ -306,7 +295,9 @@ frames_in(link_t *link, head_t *head, zmq_msg_t *parts, size_t count)
         head->lane == EDRI__WIRE__LANE__CONTROL && head->n_wants == 0;
     if (!about_ours && !on_path(remote, head->path)) {
         counter_add(&router->node->counters, COUNTER_LOST,
-            count > 0 ? count_events(&parts[0]) : 0);
+            count > 0 ? batch_count((slice_t){
+                            zmq_msg_data(&parts[0]), zmq_msg_size(&parts[0])})
+                      : 0);
         return;
     }
     if (!about_ours) {

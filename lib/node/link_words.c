@@ -518,7 +518,7 @@ on_gone(link_t *self, const Edri__Link__Gone *word)
 {
     remote_t *remote = map_get(self->router->remotes, word->life);
     if (remote != NULL) {
-        remote->links &= (uint8_t) ~(1u << self->index);
+        remote_unreached(remote, self->index);
     }
     if (remote == NULL || remote->links == 0) {
         remote_gone(self->router, word->life, word->text);
@@ -543,11 +543,8 @@ links_requeue(link_t *self)
     size_t cursor = 0;
     void *value = NULL;
     while (map_next(router->remotes, &cursor, NULL, &value)) {
-        remote_t *remote = value;
-        remote_leave(remote);
         // Whether the switch will know the life again is for it to say.
-        remote->links &= (uint8_t) ~(1u << self->index);
-        remote_resume(remote);
+        remote_unreached(value, self->index);
     }
 }
 

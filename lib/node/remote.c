@@ -140,8 +140,11 @@ dest_check(dest_t *self)
 void
 dest_wake(dest_t *self)
 {
-    link_t *link = remote_link(self->remote);
-    if (!self->active && link != NULL && self->queue.first != NULL) {
+    // Per event: the link is looked for only when there is a turn to take.
+    link_t *link = self->active || self->queue.first == NULL
+                       ? NULL
+                       : remote_link(self->remote);
+    if (link != NULL) {
         self->active = true;
         list_add(&link->senders, self);
     }
@@ -191,8 +194,9 @@ dest_load(const dest_t *self)
 void
 remote_wake(remote_t *self)
 {
-    link_t *link = reply_link(self);
-    if (!self->active && link != NULL && self->replies.first != NULL) {
+    link_t *link =
+        self->active || self->replies.first == NULL ? NULL : reply_link(self);
+    if (link != NULL) {
         self->active = true;
         list_add(&link->repliers, self);
     }
@@ -218,6 +222,14 @@ void
 remote_restart(remote_t *self)
 {
     self->via = 0;
+    remote_leave(self);
+    remote_resume(self);
+}
+
+void
+remote_unreached(remote_t *self, unsigned link)
+{
+    self->links &= (uint8_t) ~(1u << link);
     remote_leave(self);
     remote_resume(self);
 }

@@ -15,7 +15,10 @@ uint64_t initial_credit(void);
 link_t *remote_link(remote_t *self);
 
 // remote_reached: the link's switch knows the node; what waited for it goes on.
+// remote_unreached: it does not, or not any more; what waited for this link
+// takes another that reaches the node, if there is one.
 void remote_reached(remote_t *self, unsigned link);
+void remote_unreached(remote_t *self, unsigned link);
 
 // remote_resume puts everything into the turns of the link that reaches the
 // node now; without one, bodies that were half sent will start again.

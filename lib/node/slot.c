@@ -136,28 +136,14 @@ slot_limit(const slot_t *self)
     return self->router->node->limits.manager_queue;
 }
 
-// count_events counts the envelopes of a load that is thrown away.
-static uint64_t
-count_events(load_t *load)
-{
-    uint64_t count = 0;
-    slice_t rest = {load->data, load->size};
-    slice_t item;
-    slice_t content;
-    while (batch_next(&rest, &item, &content)) {
-        count++;
-    }
-    return count;
-}
-
 // shed makes room in a lossy port: what it has not taken yet is dropped.
 static void
 shed(slot_t *self)
 {
     load_t load = {0};
     if (box_take(self->port->in, &load)) {
-        counter_add(
-            &self->router->node->counters, COUNTER_LOSSY, count_events(&load));
+        counter_add(&self->router->node->counters, COUNTER_LOSSY,
+            batch_count((slice_t){load.data, load.size}));
         (void)box_release(self->port->in, load.weight);
         load_clear(&load);
     }

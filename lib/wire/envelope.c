@@ -76,6 +76,18 @@ batch_next(slice_t *batch, slice_t *item, slice_t *content)
     return false;
 }
 
+size_t
+batch_count(slice_t batch)
+{
+    slice_t item;
+    slice_t content;
+    size_t count = 0;
+    while (batch_next(&batch, &item, &content)) {
+        count++;
+    }
+    return count;
+}
+
 // ----- Envelope, reading
 
 // store keeps one routing field.  False: wrong wire type, or seen before.

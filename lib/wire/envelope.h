@@ -86,6 +86,9 @@ envelope_flags(edri_kind_t kind, edri_deliver_t deliver, uint8_t priority)
 // Batch are skipped.
 bool batch_next(slice_t *batch, slice_t *item, slice_t *content);
 
+// batch_count counts the envelopes of a batch, as far as it is well-formed.
+size_t batch_count(slice_t batch);
+
 // envelope_route reads the routing fields (1 to 8) only and stops as early as
 // our own writer's order allows; the other members of *out are not touched.
 // About 4 ns for a notification with a 64-byte body (a loop over 1,000

@@ -270,6 +270,22 @@ Test(switch, the_same_life_goes_on_in_a_new_session)
     stop_switch(&hub);
 }
 
+// Nobody waits for a guest to come back: not for the 30 s of silence.
+Test(switch, a_guest_that_has_gone_is_forgotten_at_once)
+{
+    hub_t hub = start_switch();
+    received_t got = {0};
+    raw_t watcher = join(&hub, "watcher", 1001);
+    raw_t guest = join(&hub, "", 1002);
+    raw_close(&guest);
+    const control_t *word = RAW_AWAIT(&watcher, &got, GONE);
+    cr_assert_not_null(word);
+    cr_expect_eq(word->gone->life, 1002);
+    head_free(&got.head);
+    raw_close(&watcher);
+    stop_switch(&hub);
+}
+
 // ----- bad bytes
 
 static void
