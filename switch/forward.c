@@ -237,14 +237,12 @@ say_dropped(hub_t *hub, peer_t *from, const head_t *head,
     Edri__Link__Dropped word = EDRI__LINK__DROPPED__INIT;
     word.life = to->life;
     word.lane = (uint32_t)head->lane;
-    word.path = head->path;
+    word.path = to->path != 0 ? to->path : head->path;
     word.first = to->first;
     word.error = err;
     word.targets = to->targets;
     word.n_targets = to->n_targets;
-    word.events = count > 0 ? batch_count((slice_t){zmq_msg_data(&parts[0]),
-                                  zmq_msg_size(&parts[0])})
-                            : 0;
+    word.events = head->events;
     for (size_t i = 0; i < count; i++) {
         word.bytes += zmq_msg_size(&parts[i]);
     }
@@ -263,6 +261,7 @@ make_frame(const hub_t *hub, const peer_t *from, const head_t *head,
     head_t mine = *head;
     frame_t *frame = mem_new(sizeof *frame);
     mine.from = from->life;
+    mine.path = to->path != 0 ? to->path : head->path;
     mine.to = &to;
     mine.n_to = 1;
     mine.taken = 0;

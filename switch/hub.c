@@ -188,7 +188,7 @@ shift(hub_t *hub, int64_t gap_ms)
 }
 
 static void
-tick(hub_t *hub, int64_t *next_ms)
+tick(hub_t *hub)
 {
     if (!hub->settled && hub->now_ms - hub->started_ms >=
                              settings_int(hub->settings, "switch.settle")) {
@@ -197,9 +197,9 @@ tick(hub_t *hub, int64_t *next_ms)
         directory_settled(hub->directory);
     }
     directory_tick(hub->directory, hub->now_ms);
-    if (hub->now_ms >= *next_ms || hub->now_ms >= hub->beat_ms) {
+    if (hub->now_ms >= hub->tick_ms || hub->now_ms >= hub->beat_ms) {
         peers_tick(hub);
-        *next_ms = hub->now_ms + 100;
+        hub->tick_ms = hub->now_ms + 100;
     }
 }
 
@@ -221,29 +221,27 @@ send_directory_word(uint64_t session, const control_t *word, void *arg)
     }
 }
 
-static void
-loop(hub_t *hub)
+bool
+hub_step(hub_t *hub, bool may_wait)
 {
-    int64_t next_ms = 0;
-    for (;;) {
-        zmq_pollitem_t items[] = {{hub->router, 0, ZMQ_POLLIN, 0},
-            {NULL, hub->stop_fd, ZMQ_POLLIN, 0}};
-        long wait = hub->dirty_count > 0 ? 10 : 100;
-        (void)zmq_poll(items, 2, wait);
-        int64_t now = clock_ms();
-        if (now - hub->now_ms > GAP_MS + wait) {
-            shift(hub, now - hub->now_ms - wait);
-        }
-        hub->now_ms = now;
-        if ((items[1].revents & ZMQ_POLLIN) != 0) {
-            return;
-        }
-        if ((items[0].revents & ZMQ_POLLIN) != 0) {
-            read_messages(hub);
-        }
-        forward_tell(hub);
-        tick(hub, &next_ms);
+    zmq_pollitem_t items[] = {
+        {hub->router, 0, ZMQ_POLLIN, 0}, {NULL, hub->stop_fd, ZMQ_POLLIN, 0}};
+    long wait = !may_wait ? 0 : hub->dirty_count > 0 ? 10 : 100;
+    (void)zmq_poll(items, 2, wait);
+    int64_t now = clock_ms();
+    if (now - hub->now_ms > GAP_MS + wait) {
+        shift(hub, now - hub->now_ms - wait);
     }
+    hub->now_ms = now;
+    if ((items[1].revents & ZMQ_POLLIN) != 0) {
+        return false;
+    }
+    if ((items[0].revents & ZMQ_POLLIN) != 0) {
+        read_messages(hub);
+    }
+    forward_tell(hub);
+    tick(hub);
+    return true;
 }
 
 // ----- starting
@@ -298,44 +296,65 @@ count_descriptors(void)
                : 1;
 }
 
+hub_t *
+hub_new(settings_t *settings, int stop_fd)
+{
+    hub_t *hub = mem_new(sizeof *hub);
+    hub->settings = settings;
+    hub->name = settings_text(settings, "switch.name");
+    hub->life = life_new();
+    hub->stop_fd = stop_fd;
+    hub->window = (uint64_t)settings_int(settings, "switch.window");
+    hub->queue_max = (size_t)settings_int(settings, "switch.queue");
+    hub->now_ms = hub->started_ms = hub->beat_ms = clock_ms();
+    hub->peers_max = count_descriptors();
+    hub->peers = map_new();
+    hub->sessions = map_new();
+    hub->lives = map_new();
+    hub->directory = directory_new(send_directory_word, hub, 1000);
+    hub->catalog = catalog_new();
+    hub->zmq = zmq_ctx_new();
+    (void)zmq_ctx_set(hub->zmq, ZMQ_MAX_SOCKETS, 16);
+    if (bind_router(hub) != EDRI_OK) {
+        hub_destroy(&hub);
+    }
+    return hub;
+}
+
+void
+hub_destroy(hub_t **hub_p)
+{
+    hub_t *hub = *hub_p;
+    *hub_p = NULL;
+    if (hub == NULL) {
+        return;
+    }
+    peers_destroy(hub);
+    map_destroy(&hub->peers);
+    map_destroy(&hub->sessions);
+    map_destroy(&hub->lives);
+    directory_destroy(&hub->directory);
+    catalog_destroy(&hub->catalog);
+    free(hub->dirty);
+    if (hub->router != NULL) {
+        zmq_close(hub->router);
+    }
+    zmq_ctx_term(hub->zmq);
+    free(hub);
+}
+
 int
 hub_run(settings_t *settings, int stop_fd)
 {
-    hub_t hub = {.settings = settings,
-        .name = settings_text(settings, "switch.name"),
-        .life = life_new(),
-        .stop_fd = stop_fd,
-        .window = (uint64_t)settings_int(settings, "switch.window"),
-        .queue_max = (size_t)settings_int(settings, "switch.queue"),
-        .now_ms = clock_ms()};
-    hub.started_ms = hub.now_ms;
-    hub.beat_ms = hub.now_ms;
-    hub.peers_max = count_descriptors();
-    hub.peers = map_new();
-    hub.sessions = map_new();
-    hub.lives = map_new();
-    hub.directory = directory_new(send_directory_word, &hub, 1000);
-    hub.catalog = catalog_new();
-    hub.zmq = zmq_ctx_new();
-    (void)zmq_ctx_set(hub.zmq, ZMQ_MAX_SOCKETS, 16);
-    edri_err_t err = bind_router(&hub);
-    if (err == EDRI_OK) {
-        loop(&hub);
-        edri_log_info("SWITCH-STOPPED",
-            "frames=%llu dropped=%llu malformed=%llu",
-            (unsigned long long)hub.frames, (unsigned long long)hub.dropped,
-            (unsigned long long)hub.malformed);
+    hub_t *hub = hub_new(settings, stop_fd);
+    if (hub == NULL) {
+        return 1;
     }
-    peers_destroy(&hub);
-    map_destroy(&hub.peers);
-    map_destroy(&hub.sessions);
-    map_destroy(&hub.lives);
-    directory_destroy(&hub.directory);
-    catalog_destroy(&hub.catalog);
-    free(hub.dirty);
-    if (hub.router != NULL) {
-        zmq_close(hub.router);
+    while (hub_step(hub, true)) {
     }
-    zmq_ctx_term(hub.zmq);
-    return err == EDRI_OK ? 0 : 1;
+    edri_log_info("SWITCH-STOPPED", "frames=%llu dropped=%llu malformed=%llu",
+        (unsigned long long)hub->frames, (unsigned long long)hub->dropped,
+        (unsigned long long)hub->malformed);
+    hub_destroy(&hub);
+    return 0;
 }

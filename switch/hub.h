@@ -105,6 +105,7 @@ typedef struct hub {
     int64_t now_ms;
     int64_t started_ms;
     int64_t beat_ms; // next round of heartbeats
+    int64_t tick_ms; // next look at the peers
     bool settled;
     uint64_t frames;
     uint64_t malformed;
@@ -117,6 +118,13 @@ extern const setting_row_t switch_rows[];
 // ----- hub.c
 // hub_run works until stop_fd is readable.  Returns the exit code.
 int hub_run(settings_t *settings, int stop_fd);
+
+// What it consists of; the simulation calls it step by step instead.  hub_new
+// binds (NULL: it cannot, and has said so), hub_step is one wake-up (false:
+// told to stop).
+hub_t *hub_new(settings_t *settings, int stop_fd);
+bool hub_step(hub_t *hub, bool may_wait);
+void hub_destroy(hub_t **hub_p);
 
 // ----- peer.c
 peer_t *peer_find(hub_t *hub, const uint8_t *routing, size_t size);

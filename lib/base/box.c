@@ -84,19 +84,27 @@ load_reserve(load_t *self, size_t size)
     }
 }
 
+static bool
+same_origin(const run_t *a, const run_t *b)
+{
+    return a->life == b->life && a->base_ms == b->base_ms &&
+           a->token == b->token && a->redelivered == b->redelivered;
+}
+
 // load_extend accounts for 'size' more bytes of that origin.
 static void
-load_extend(load_t *self, size_t size, uint64_t life, int64_t base_ms)
+load_extend(load_t *self, size_t size, const run_t *origin)
 {
     run_t *last = self->run_count > 0 ? &self->runs[self->run_count - 1] : NULL;
-    if (last == NULL || last->life != life || last->base_ms != base_ms) {
+    if (last == NULL || !same_origin(last, origin)) {
         if (self->run_count == self->run_capacity) {
             self->run_capacity = self->run_capacity * 2 + 4;
             self->runs =
                 mem_resize(self->runs, self->run_capacity * sizeof *self->runs);
         }
         last = &self->runs[self->run_count++];
-        *last = (run_t){.life = life, .base_ms = base_ms};
+        *last = *origin;
+        last->size = 0;
     }
     last->size += size;
     self->size += size;
@@ -118,14 +126,14 @@ load_attach(load_t *self, blob_t *blob)
 // ----- producer
 
 uint8_t *
-box_open(box_t *self, size_t size, uint64_t life, int64_t base_ms, blob_t *blob)
+box_open(box_t *self, size_t size, const run_t *origin, blob_t *blob)
 {
     size_t weight = size + (blob != NULL ? blob_size(blob) : 0);
     atomic_fetch_add_explicit(&self->used, weight, memory_order_relaxed);
     pthread_mutex_lock(&self->lock);
     load_reserve(&self->load, size);
     uint8_t *room = self->load.data + self->load.size;
-    load_extend(&self->load, size, life, base_ms);
+    load_extend(&self->load, size, origin);
     if (blob != NULL) {
         load_attach(&self->load, blob);
     }
@@ -142,8 +150,8 @@ box_close(box_t *self)
 }
 
 bool
-box_put(box_t *self, const void *data, size_t size, uint64_t life,
-    int64_t base_ms, blob_t **blobs, size_t blob_count)
+box_put(box_t *self, const void *data, size_t size, const run_t *origin,
+    blob_t **blobs, size_t blob_count)
 {
     size_t weight = size;
     for (size_t i = 0; i < blob_count; i++) {
@@ -153,7 +161,7 @@ box_put(box_t *self, const void *data, size_t size, uint64_t life,
     pthread_mutex_lock(&self->lock);
     load_reserve(&self->load, size);
     memcpy(self->load.data + self->load.size, data, size);
-    load_extend(&self->load, size, life, base_ms);
+    load_extend(&self->load, size, origin);
     for (size_t i = 0; i < blob_count; i++) {
         load_attach(&self->load, blobs[i]);
     }

@@ -30,9 +30,11 @@ typedef struct box box_t;
 
 // run_t is a stretch of bytes with one origin.
 typedef struct run {
-    uint64_t life;   // where the events come from; 0: this node
-    int64_t base_ms; // when their time to live began, on clock_ms
-    size_t size;     // bytes
+    uint64_t life;    // where the events come from; 0: this node
+    int64_t base_ms;  // when their time to live began, on clock_ms
+    void *token;      // the frame that brought them (node/token.h), or NULL
+    bool redelivered; // may have been begun before, at a member that ended
+    size_t size;      // bytes
 } run_t;
 
 // load_t is what a consumer takes: keep it, give it back with the next take.
@@ -54,19 +56,18 @@ typedef struct load {
 box_t *box_new(size_t limit);
 void box_destroy(box_t **self_p);
 
-// box_open takes the lock and returns room for 'size' bytes; the caller
-// writes them and calls box_close at once.  The producer's pair for packing in
-// place.  'blob' (or NULL) is taken over.
-uint8_t *box_open(
-    box_t *self, size_t size, uint64_t life, int64_t base_ms, blob_t *blob);
+// box_open takes the lock and returns room for 'size' bytes of that origin (its
+// size does not count); the caller writes them and calls box_close at once.
+// The producer's pair for packing in place.  'blob' (or NULL) is taken over.
+uint8_t *box_open(box_t *self, size_t size, const run_t *origin, blob_t *blob);
 
 // box_close ends box_open.  Returns true when the consumer must be rung.
 bool box_close(box_t *self);
 
 // box_put copies bytes with their attachments, which are taken over.
 // Returns true when the consumer must be rung.
-bool box_put(box_t *self, const void *data, size_t size, uint64_t life,
-    int64_t base_ms, blob_t **blobs, size_t blob_count);
+bool box_put(box_t *self, const void *data, size_t size, const run_t *origin,
+    blob_t **blobs, size_t blob_count);
 
 // box_take swaps what has gathered with *load, which was emptied before (see
 // load_reset).  Returns false when there was nothing; the box is then armed.

@@ -35,6 +35,19 @@ clock_ms(void)
 }
 
 int64_t
+clock_tick_ms(clock_tick_t *self)
+{
+    // The wall clock's coarse form moves with each tick, and by the whole
+    // length of a suspension when that ends.
+    int64_t tick = read_ns(CLOCK_REALTIME_COARSE);
+    if (tick != self->tick) {
+        self->tick = tick;
+        self->now_ms = clock_ms();
+    }
+    return self->now_ms;
+}
+
+int64_t
 clock_unix_us(void)
 {
     return read_ns(CLOCK_REALTIME) / 1000;

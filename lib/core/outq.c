@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "core/flow_out.h"
 
 // First room of a chunk: a lone small event; doubled until a frame is full.
 #define CHUNK_MIN 256
@@ -24,12 +25,15 @@ chunk_has_type(const chunk_t *self, uint64_t type)
 
 // fits says whether an item may join the chunk.
 static bool
-fits(const chunk_t *chunk, slice_t item, const envelope_t *env, uint64_t life,
-    int64_t base_ms)
+fits(const chunk_t *chunk, slice_t item, const envelope_t *env,
+    const run_t *origin, int64_t base_ms)
 {
-    return chunk->blob == NULL && chunk->life == life &&
+    const run_t *mine = &chunk->origin;
+    return chunk->blob == NULL && mine->life == origin->life &&
+           mine->token == origin->token &&
+           mine->redelivered == origin->redelivered &&
            chunk->size + item.len <= WIRE_BATCH_MAX &&
-           (env->ttl_ms == 0 || chunk->base_ms == base_ms) &&
+           (env->ttl_ms == 0 || mine->base_ms == base_ms) &&
            (chunk->type_count < WIRE_TYPES_MAX ||
                chunk_has_type(chunk, env->type));
 }
@@ -46,11 +50,12 @@ link_chunk(outq_t *self, chunk_t *chunk)
 }
 
 static chunk_t *
-add_chunk(outq_t *self, size_t capacity, uint64_t life, int64_t base_ms)
+add_chunk(outq_t *self, size_t capacity, const run_t *origin, int64_t base_ms)
 {
     chunk_t *chunk = mem_new(sizeof *chunk);
-    chunk->life = life;
-    chunk->base_ms = base_ms;
+    atomic_init(&chunk->references, 1);
+    chunk->origin = *origin;
+    chunk->origin.base_ms = base_ms;
     chunk->capacity = capacity < CHUNK_MIN ? CHUNK_MIN : capacity;
     chunk->data = mem_resize(NULL, chunk->capacity);
     link_chunk(self, chunk);
@@ -66,13 +71,14 @@ outq_put(outq_t *self, chunk_t *chunk)
 }
 
 void
-outq_append(outq_t *self, slice_t item, const envelope_t *env, uint64_t life,
-    int64_t base_ms, blob_t *blob)
+outq_append(outq_t *self, slice_t item, const envelope_t *env,
+    const run_t *origin, blob_t *blob)
 {
     chunk_t *chunk = self->last;
-    int64_t base = env->ttl_ms == 0 ? 0 : base_ms;
-    if (chunk == NULL || blob != NULL || !fits(chunk, item, env, life, base)) {
-        chunk = add_chunk(self, item.len, life, base);
+    int64_t base = env->ttl_ms == 0 ? 0 : origin->base_ms;
+    if (chunk == NULL || blob != NULL ||
+        !fits(chunk, item, env, origin, base)) {
+        chunk = add_chunk(self, item.len, origin, base);
     }
     if (chunk->capacity - chunk->size < item.len) {
         while (chunk->capacity - chunk->size < item.len) {
@@ -83,6 +89,8 @@ outq_append(outq_t *self, slice_t item, const envelope_t *env, uint64_t life,
     memcpy(chunk->data + chunk->size, item.data, item.len);
     chunk->size += item.len;
     chunk->events++;
+    chunk->sum = flow_sum(chunk->sum, env->type, env->id, item.len);
+    chunk->keep = chunk->keep || envelope_movable(env->flags);
     if (!chunk_has_type(chunk, env->type)) {
         chunk->types[chunk->type_count++] = env->type;
     }
@@ -113,19 +121,11 @@ outq_take(outq_t *self)
 }
 
 void
-outq_restart(outq_t *self)
-{
-    if (self->first != NULL) {
-        self->first->blob_sent = 0;
-    }
-}
-
-void
 outq_clear(outq_t *self)
 {
     chunk_t *chunk = NULL;
     while ((chunk = outq_take(self)) != NULL) {
-        chunk_destroy(&chunk);
+        chunk_drop(&chunk);
     }
 }
 
@@ -135,12 +135,20 @@ chunk_weight(const chunk_t *self)
     return self->size + (self->blob != NULL ? blob_size(self->blob) : 0);
 }
 
+chunk_t *
+chunk_share(chunk_t *self)
+{
+    atomic_fetch_add_explicit(&self->references, 1, memory_order_relaxed);
+    return self;
+}
+
 void
-chunk_destroy(chunk_t **self_p)
+chunk_drop(chunk_t **self_p)
 {
     chunk_t *self = *self_p;
     *self_p = NULL;
-    if (self != NULL) {
+    if (self != NULL && atomic_fetch_sub_explicit(
+                            &self->references, 1, memory_order_acq_rel) == 1) {
         free(self->data);
         blob_drop(&self->blob);
         free(self);

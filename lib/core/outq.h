@@ -5,25 +5,31 @@
 // Envelopes are appended to the last chunk; a chunk is what becomes a frame:
 // at most WIRE_BATCH_MAX bytes, WIRE_TYPES_MAX types, one origin, one base of
 // time where it matters, and alone when it has an attachment.  So cutting a
-// frame is taking the first chunk, and its memory is given to ZeroMQ as it is.
+// frame is taking the first chunk.  From then on its bytes stand still: ZeroMQ
+// sends them from where they are, while the flow keeps them (core/flow_out.h);
+// the last one frees them, in whatever thread.
 // Under load the chunks are full; a lone event is a chunk of its own and goes
 // at once.  Pure: no clock, no socket.
 
 #ifndef CORE_OUTQ_H
 #define CORE_OUTQ_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/blob.h"
+#include "base/box.h"
 #include "base/slice.h"
 #include "wire/envelope.h"
 
 typedef struct chunk {
     struct chunk *next;
-    uint64_t life;   // origin; 0: this node
-    int64_t base_ms; // when ttls began; 0: no ttl inside
+    atomic_uint references; // the queue's, a flow's, ZeroMQ's
+    run_t origin;           // base_ms: when ttls began; 0: no ttl inside
+    uint64_t sum;           // the books' (core/flow_out.h)
+    bool keep; // some event may go to another: wait until it is settled
     uint32_t events;
     uint32_t type_count;
     uint64_t types[WIRE_TYPES_MAX];
@@ -45,16 +51,13 @@ typedef struct outq {
 // outq_append copies one item (see batch_next) to the end; env is its routing
 // fields.  'blob' (or NULL) is taken over.
 void outq_append(outq_t *self, slice_t item, const envelope_t *env,
-    uint64_t life, int64_t base_ms, blob_t *blob);
+    const run_t *origin, blob_t *blob);
 
 // outq_put appends a whole chunk, which is taken over.
 void outq_put(outq_t *self, chunk_t *chunk);
 
 // outq_take removes the first chunk; the caller owns it.  NULL when empty.
 chunk_t *outq_take(outq_t *self);
-
-// outq_restart: the first chunk's attachment is sent from its begin again.
-void outq_restart(outq_t *self);
 
 // outq_clear drops everything.
 void outq_clear(outq_t *self);
@@ -65,7 +68,9 @@ bool chunk_has_type(const chunk_t *self, uint64_t type);
 // chunk_weight is what a chunk counts for: batch and attachment, in bytes.
 size_t chunk_weight(const chunk_t *self);
 
-// chunk_destroy frees a chunk; what was moved out of it must be NULL.
-void chunk_destroy(chunk_t **self_p);
+// chunk_share takes one more reference and returns self.  chunk_drop gives one
+// back, sets *self_p to NULL and frees the chunk with the last.  Any thread.
+chunk_t *chunk_share(chunk_t *self);
+void chunk_drop(chunk_t **self_p);
 
 #endif

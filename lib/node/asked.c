@@ -128,7 +128,7 @@ tell(router_t *router, slot_t *to, envelope_t *env)
     uint8_t *room = size <= sizeof small ? small : mem_resize(NULL, size);
     (void)envelope_write(env, 0, room, size);
     slots_flush(router);
-    slot_give(to, (slice_t){room, size}, env, 0, 0, NULL);
+    slot_give(to, (slice_t){room, size}, env, &(run_t){0}, NULL);
     slots_flush(router);
     if (room != small) {
         free(room);
@@ -198,10 +198,10 @@ copy_to_observers(router_t *router, const route_t *route, slice_t content,
     for (size_t i = 0; i < route->observer_count; i++) {
         const member_t *member = &route->observers[i];
         if (member->slot != NULL) {
-            slot_give(member->slot, (slice_t){room, size}, &env, life, 0,
-                blob_share(blob));
+            slot_give(member->slot, (slice_t){room, size}, &env,
+                &(run_t){.life = life}, blob_share(blob));
         } else {
-            dest_send(member->dest, (slice_t){room, size}, &env, 0,
+            dest_send(member->dest, (slice_t){room, size}, &env, &(run_t){0},
                 blob_share(blob), true);
         }
     }
@@ -239,7 +239,7 @@ asked_reply(router_t *router, slice_t item, slice_t content,
     slot_t *port = map_get(router->slots, self->port);
     if (port != NULL) {
         counter_add(&router->node->counters, COUNTER_ANSWERED, 1);
-        slot_give(port, item, env, from, 0, blob_share(blob));
+        slot_give(port, item, env, &(run_t){.life = from}, blob_share(blob));
     }
     if (self->open == 0) {
         forget(router, self);

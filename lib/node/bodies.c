@@ -61,7 +61,7 @@ find_body(remote_t *remote, const Edri__Wire__Fragment *fragment, uint64_t key)
     size_t limit = router->node->limits.body_max;
     body_t *body = map_get(remote->bodies, key);
     if (body != NULL && fragment->offset == 0) {
-        // Begun again on a new path.
+        // Begun again by a source that had given us up.
         drop_body(router, map_take(remote->bodies, key));
         body = NULL;
     }
@@ -83,23 +83,6 @@ find_body(remote_t *remote, const Edri__Wire__Fragment *fragment, uint64_t key)
         return NULL;
     }
     return body;
-}
-
-// tell_arrived says that the BULK frames below 'seq' are here.
-static void
-tell_arrived(link_t *link, remote_t *remote, uint64_t seq)
-{
-    head_t head;
-    Edri__Wire__Destination to;
-    Edri__Wire__Destination *to_p;
-    Edri__Wire__Flow flow = EDRI__WIRE__FLOW__INIT;
-    Edri__Wire__Flow *flow_p = &flow;
-    frame_head(&head, &to, &to_p, remote, EDRI__WIRE__LANE__CONTROL);
-    flow.lane = EDRI__WIRE__LANE__BULK;
-    flow.arrived = seq;
-    head.flows = &flow_p;
-    head.n_flows = 1;
-    (void)link_send_head(link, &head, false);
 }
 
 // error_for makes the error reply to a request, or in place of a reply, whose
@@ -180,7 +163,7 @@ body_part_in(frame_t *frame, const Edri__Wire__Destination *to)
         return;
     }
     router_t *router = frame->link->router;
-    remote_t *remote = remote_find(router, frame->life, NULL);
+    remote_t *remote = frame->remote;
     uint64_t key = key_of(fragment, to);
     body_t *body = find_body(remote, fragment, key);
     size_t size = blob_size(frame->blobs[0]);
@@ -189,7 +172,7 @@ body_part_in(frame_t *frame, const Edri__Wire__Destination *to)
         frame_malformed(frame, "a fragment out of place");
         if (fragment->offset + size == fragment->total) {
             refuse_body(frame, to, fragment->total, EDRI_LOST);
-            tell_arrived(frame->link, remote, to->first + 1);
+            words_tell(remote, false);
         }
         return;
     }
@@ -216,6 +199,6 @@ body_part_in(frame_t *frame, const Edri__Wire__Destination *to)
         }
         blob_drop(&body->blob);
     }
-    tell_arrived(frame->link, remote, to->first + 1);
+    words_tell(remote, false); // the source holds back what is behind it
     free(body);
 }

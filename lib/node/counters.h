@@ -11,31 +11,36 @@
 #include <stdint.h>
 
 // X(id, name, help)
-#define COUNTER_MAP(X)                                                        \
-    X(ROUTED, "events.routed", "events and requests taken from ports")        \
-    X(DELIVERED, "events.delivered", "put into the queue of a manager here")  \
-    X(SENT, "events.sent", "sent to other nodes")                             \
-    X(RECEIVED, "events.received", "came from other nodes")                   \
-    X(HANDLED, "events.handled", "handlers that returned EDRI_OK")            \
-    X(HANDLER_FAILED, "events.failed", "handlers that returned an error")     \
-    X(UNCLAIMED, "events.unclaimed", "notifications that nobody demanded")    \
-    X(EXPIRED, "events.expired", "not delivered before their time to live")   \
-    X(LOSSY, "events.dropped_lossy", "dropped by receivers that may lose")    \
-    X(LOST, "events.lost", "lost with a link or with the node they went to")  \
-    X(LOST_FRAMES, "frames.lost", "untaken by a switch when its link broke")  \
-    X(REFUSED, "events.refused", "dropped by a switch, which said why")       \
-    X(UNDECODABLE, "events.undecodable", "bodies that could not be unpacked") \
-    X(TOO_BIG, "events.too_big", "bodies over node.body_limit, refused here") \
-    X(MALFORMED, "frames.malformed", "bytes from peers that break the wire")  \
-    X(DENIED, "events.denied", "not in their head's list, or not demanded")   \
-    X(ASKED, "requests.asked", "requests that found a responder")             \
-    X(ANSWERED, "requests.answered", "replies given to their askers")         \
-    X(NOBODY, "requests.no_responder", "requests that nobody handles")        \
-    X(DIED, "requests.responder_died", "requests whose responder ended")      \
-    X(LATE, "replies.late", "replies that nobody waited for any more")        \
-    X(FRAMES_OUT, "frames.sent", "frames sent to switches")                   \
-    X(FRAMES_IN, "frames.received", "frames received from switches")          \
-    X(LINKS_UP, "links.up", "sessions with switches opened")                  \
+#define COUNTER_MAP(X)                                                         \
+    X(ROUTED, "events.routed", "events and requests taken from ports")         \
+    X(DELIVERED, "events.delivered", "put into the queue of a manager here")   \
+    X(SENT, "events.sent", "sent to other nodes")                              \
+    X(RECEIVED, "events.received", "came from other nodes")                    \
+    X(HANDLED, "events.handled", "handlers that returned EDRI_OK")             \
+    X(HANDLER_FAILED, "events.failed", "handlers that returned an error")      \
+    X(UNCLAIMED, "events.unclaimed", "notifications that nobody demanded")     \
+    X(EXPIRED, "events.expired", "not delivered before their time to live")    \
+    X(LOSSY, "events.dropped_lossy", "dropped by receivers that may lose")     \
+    X(LOST, "events.lost", "lost with a link or with the node they went to")   \
+    X(REDELIVERED, "events.redelivered", "given to others, with the mark")     \
+    X(WITHDRAWN, "events.withdrawn", "not begun: their source gave them away") \
+    X(LOST_FRAMES, "frames.unconfirmed", "under way when their link broke")    \
+    X(RESENT, "flows.resent", "times that frames had to be sent again")        \
+    X(REPEATED, "frames.repeated", "came again, or too late; not handed on")   \
+    X(DIFFERS, "flows.differ", "frames before which the books differed")       \
+    X(REFUSED, "events.refused", "of types that a switch denies this node")    \
+    X(UNDECODABLE, "events.undecodable", "bodies that could not be unpacked")  \
+    X(TOO_BIG, "events.too_big", "bodies over node.body_limit, refused here")  \
+    X(MALFORMED, "frames.malformed", "bytes from peers that break the wire")   \
+    X(DENIED, "events.denied", "not in their head's list, or not demanded")    \
+    X(ASKED, "requests.asked", "requests that found a responder")              \
+    X(ANSWERED, "requests.answered", "replies given to their askers")          \
+    X(NOBODY, "requests.no_responder", "requests that nobody handles")         \
+    X(DIED, "requests.responder_died", "requests whose responder ended")       \
+    X(LATE, "replies.late", "replies that nobody waited for any more")         \
+    X(FRAMES_OUT, "frames.sent", "frames sent to switches")                    \
+    X(FRAMES_IN, "frames.received", "frames received from switches")           \
+    X(LINKS_UP, "links.up", "sessions with switches opened")                   \
     X(LINKS_LOST, "links.lost", "sessions with switches lost")
 
 typedef enum counter {

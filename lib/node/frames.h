@@ -26,12 +26,20 @@ bool parts_next(parts_t *self);
 typedef struct frame {
     link_t *link;
     head_t *head;
-    uint64_t life;   // who sent it
-    int64_t base_ms; // when its ttls began
+    remote_t *remote; // who sent it
+    uint64_t life;
+    flow_stamp_t stamp;
+    bool again;       // costs no credit
+    bool redelivered; // its events may have been begun elsewhere
+    int64_t base_ms;  // when its ttls began
     slice_t batch;
     blob_t **blobs;
     size_t blob_count;
 } frame_t;
+
+// frame_probe sends an empty frame in a lane, behind its data.
+void frame_probe(
+    link_t *link, remote_t *remote, int lane, const flow_stamp_t *stamp);
 
 // frame_head writes what the head of every frame to a node has; to and to_p
 // are memory of the caller that the head points at.

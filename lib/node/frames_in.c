@@ -12,6 +12,9 @@
 #include "edri/log.h"
 #include "node/frames.h"
 
+// What came is told after so many frames, or a little later (flows.c).
+#define TELL_COUNT 4
+
 // ----- credit
 
 // credit_of returns the books of one source of a manager.
@@ -44,6 +47,8 @@ tell_credit(
     word.path = remote->path_in;
     head.credits = &word_p;
     head.n_credits = 1;
+    Edri__Wire__Flow *flows[LANES];
+    words_attach(remote, &head, flows);
     (void)link_send_head(link, &head, false);
 }
 
@@ -51,7 +56,7 @@ void
 slot_grant(slot_t *self, uint64_t life, credit_in_t *credit)
 {
     remote_t *remote = map_get(self->router->remotes, life);
-    link_t *link = remote != NULL ? remote_link(remote) : NULL;
+    link_t *link = remote != NULL ? remote_link(remote, true) : NULL;
     if (link == NULL) {
         return;
     }
@@ -144,16 +149,30 @@ events_for(const frame_t *frame, slot_t *slot)
     parts_t at = {.rest = frame->batch,
         .blobs = frame->blobs,
         .count = frame->blob_count};
+    token_t *token = token_of(
+        frame->remote, (int)frame->head->lane, &frame->stamp, slot->number);
+    run_t origin = {.life = frame->life,
+        .base_ms = frame->base_ms,
+        .token = token,
+        .redelivered = frame->redelivered};
+    uint32_t given = 0;
     uint64_t denied = 0;
     while (parts_next(&at)) {
-        if (!listed(frame->head, at.env.type) || !demanded(slot, &at.env)) {
+        if (!listed(frame->head, at.env.type) || !demanded(slot, &at.env) ||
+            given == frame->stamp.events) {
             denied++;
             continue;
         }
-        slot_give(slot, at.item, &at.env, frame->life, frame->base_ms,
+        given++;
+        if (envelope_movable(at.env.flags)) {
+            token_moves(frame->remote, token);
+        }
+        slot_give(slot, at.item, &at.env, &origin,
             at.blob_p != NULL ? blob_share(*at.blob_p) : NULL);
     }
     slots_flush(router);
+    // The router has held one itself, so that nobody was quicker.
+    (void)token_begun(router->tokens, token, frame->stamp.events - given + 1);
     if (at.rest.len > 0) {
         frame_malformed(frame, "batch");
     }
@@ -181,7 +200,9 @@ frame_events(const frame_t *frame, const Edri__Wire__Destination *to)
             continue;
         }
         events_for(frame, slot);
-        frame_account(slot, frame->life, weight_of(frame));
+        if (!frame->again) {
+            frame_account(slot, frame->life, weight_of(frame));
+        }
     }
 }
 
@@ -214,31 +235,23 @@ control_in(const frame_t *frame)
 {
     router_t *router = frame->link->router;
     const head_t *head = frame->head;
-    remote_t *remote = map_get(router->remotes, frame->life);
+    remote_t *remote = frame->remote;
     for (size_t i = 0; i < head->n_credits; i++) {
         const Edri__Wire__Credit *word = head->credits[i];
-        if (remote != NULL && word->path == remote->path) {
+        if (word->path == remote->path) {
             remote_granted(
                 router, frame->life, word->target, word->limit, word->consumed);
         }
     }
-    for (size_t i = 0; i < head->n_flows; i++) {
-        const Edri__Wire__Flow *flow = head->flows[i];
-        if (flow->lost && remote != NULL && flow->path == remote->path) {
-            remote_restart(remote);
-        } else if (flow->lane == EDRI__WIRE__LANE__BULK) {
-            remote_arrived(router, frame->life, flow->arrived);
-        }
-    }
+    words_in(remote, head);
     for (size_t i = 0; i < head->n_wants; i++) {
         slot_t *slot = map_get(router->slots, head->wants[i]->target);
         if (slot != NULL && slot->manager != NULL) {
-            (void)remote_find(router, frame->life, NULL);
             credit_in_t *credit = credit_of(slot, frame->life);
             credit->want = head->wants[i]->size;
             slot_grant(slot, frame->life, credit);
             // It lacks credit: if it has more, that word did not reach it.
-            link_t *link = remote != NULL ? remote_link(remote) : NULL;
+            link_t *link = remote_link(remote, true);
             if (link != NULL) {
                 tell_credit(link, remote, slot, credit);
             }
@@ -274,33 +287,127 @@ on_path(remote_t *remote, uint64_t path)
     if (path > remote->path_in) {
         remote->path_in = path;
         forget_credit(remote->router, remote->life);
-        bodies_drop(remote);
     }
     return path == remote->path_in;
+}
+
+// handle hands a frame that is next in its flow to whom it is for.
+static void
+handle(frame_t *frame, const Edri__Wire__Destination *to)
+{
+    switch (frame->head->lane) {
+    case EDRI__WIRE__LANE__EVENT:
+        frame_events(frame, to);
+        break;
+    case EDRI__WIRE__LANE__REPLY_LANE:
+        frame_replies(frame);
+        break;
+    case EDRI__WIRE__LANE__BULK:
+        body_part_in(frame, to);
+        break;
+    case EDRI__WIRE__LANE__CONTROL:
+    case _EDRI__WIRE__LANE_IS_INT_SIZE:
+        break;
+    }
+}
+
+// sum_of is the books' sum of what a frame holds.
+static uint64_t
+sum_of(const frame_t *frame)
+{
+    const Edri__Wire__Fragment *fragment = frame->head->fragment;
+    if (fragment != NULL) {
+        return flow_sum(0, fragment->id, fragment->offset,
+            frame->blob_count > 0 ? blob_size(frame->blobs[0]) : 0);
+    }
+    slice_t rest = frame->batch;
+    slice_t item;
+    slice_t content;
+    envelope_t env;
+    uint64_t sum = 0;
+    while (batch_next(&rest, &item, &content) &&
+           envelope_route(content, &env) == EDRI_OK) {
+        sum = flow_sum(sum, env.type, env.id, item.len);
+    }
+    return sum;
+}
+
+static void
+check_books(frame_t *frame)
+{
+    remote_t *remote = frame->remote;
+    flow_in_t *in = &remote->in[frame->head->lane];
+    if (!flow_in_sum(in, &frame->stamp, sum_of(frame))) {
+        counter_add(&frame->link->router->node->counters, COUNTER_DIFFERS, 1);
+        edri_log_error("BOOKS-DIFFER", "node=%s life=%016llx lane=%d seq=%llu",
+            remote->name, (unsigned long long)remote->life,
+            (int)frame->head->lane, (unsigned long long)frame->stamp.first);
+    }
+}
+
+// data_in takes a frame of a flow, or a PROBE, if it is next.
+static void
+data_in(frame_t *frame, const Edri__Wire__Destination *to)
+{
+    remote_t *remote = frame->remote;
+    flow_in_t *in = &remote->in[frame->head->lane];
+    bool was_lost = in->lost;
+    frame->stamp = (flow_stamp_t){.path = frame->head->path,
+        .first = to->first,
+        .skipped = to->skipped,
+        .sum = to->sum,
+        .events = frame->head->events,
+        .opens = to->opens};
+    frame->again = to->again;
+    frame->redelivered = to->redelivered;
+    switch (flow_in_frame(in, &frame->stamp)) {
+    case FLOW_TAKE:
+        if (!frame->head->probe) {
+            check_books(frame);
+            handle(frame, to);
+        }
+        break;
+    case FLOW_MALFORMED:
+        frame_malformed(frame, "seqs that cut a frame in two");
+        break;
+    case FLOW_DUPLICATE:
+    case FLOW_OLD:
+    case FLOW_LOST:
+        if (!frame->head->probe) {
+            counter_add(
+                &frame->link->router->node->counters, COUNTER_REPEATED, 1);
+        }
+        break;
+    }
+    if (frame->head->probe || (in->lost && !was_lost)) {
+        words_tell(remote, true);
+    } else if (in->untold >= TELL_COUNT) {
+        words_tell(remote, false);
+    } else if (remote->tell_ms == 0 && in->tell) {
+        remote->tell_ms = remote->router->now_ms + TELL_MS;
+        remote_due(remote, remote->tell_ms);
+    }
 }
 
 void
 frames_in(link_t *link, head_t *head, zmq_msg_t *parts, size_t count)
 {
     router_t *router = link->router;
+    remote_t *remote = remote_find(router, head->from, NULL);
     frame_t frame = {.link = link,
         .head = head,
+        .remote = remote,
         .life = head->from,
         .base_ms = router->now_ms - head->age_ms};
-    remote_t *remote = remote_find(router, frame.life, NULL);
+    bool data = head->lane != EDRI__WIRE__LANE__CONTROL;
     remote_reached(remote, link->index);
     // Credit and the like name their path themselves; what is about our own
     // frames is never too old.
-    bool about_ours =
-        head->lane == EDRI__WIRE__LANE__CONTROL && head->n_wants == 0;
-    if (!about_ours && !on_path(remote, head->path)) {
-        counter_add(&router->node->counters, COUNTER_LOST,
-            count > 0 ? batch_count((slice_t){
-                            zmq_msg_data(&parts[0]), zmq_msg_size(&parts[0])})
-                      : 0);
+    if ((data || head->n_wants > 0) && !on_path(remote, head->path)) {
+        counter_add(&router->node->counters, COUNTER_REPEATED, 1);
         return;
     }
-    if (!about_ours) {
+    if (data || head->n_wants > 0) {
         remote->link_in = link->index + 1;
     }
     blob_t *blobs[FRAME_PARTS_MAX];
@@ -312,25 +419,12 @@ frames_in(link_t *link, head_t *head, zmq_msg_t *parts, size_t count)
             blobs[frame.blob_count++] = wrap(&parts[i]);
         }
     }
-    for (size_t i = 0; i < head->n_to; i++) {
+    control_in(&frame);
+    for (size_t i = 0; i < head->n_to && data; i++) {
         if (head->to[i]->life != router->node->life) {
             counter_add(&router->node->counters, COUNTER_DENIED, 1);
-            continue;
-        }
-        switch (head->lane) {
-        case EDRI__WIRE__LANE__EVENT:
-            frame_events(&frame, head->to[i]);
-            break;
-        case EDRI__WIRE__LANE__REPLY_LANE:
-            frame_replies(&frame);
-            break;
-        case EDRI__WIRE__LANE__BULK:
-            body_part_in(&frame, head->to[i]);
-            break;
-        case EDRI__WIRE__LANE__CONTROL:
-        case _EDRI__WIRE__LANE_IS_INT_SIZE:
-            control_in(&frame);
-            break;
+        } else {
+            data_in(&frame, head->to[i]);
         }
     }
     for (size_t i = 0; i < frame.blob_count; i++) {

@@ -2,13 +2,17 @@
 // frames_out.c - frames to other nodes: cut from the queues of their managers.
 //
 // DESIGN
-// Each link gives its senders turns.  A frame is one chunk of one queue; it
-// goes when the link's window (untaken frames) and the manager's credit allow.
-// Replies need no credit and go first.  A body that is too large for one
-// message goes as fragments in the BULK lane, the envelope with the last; the
-// queue then waits until the receiver has said that it arrived, so that younger
-// events in the EVENT lane do not overtake it.
+// Each link gives turns: to what must be sent again, to replies, to the queues
+// of managers.  A frame is one chunk of one queue; it goes when the link's
+// window (untaken frames), the flow's window and the manager's credit allow.
+// Replies need no credit.  A body that is too large for one message goes as
+// fragments in the BULK lane, the envelope with the last; the queue then waits
+// until they have arrived, so that younger events in the EVENT lane do not
+// overtake it.
 
+#include <stdlib.h>
+
+#include "base/alloc.h"
 #include "node/frames.h"
 #include "node/parts.h"
 
@@ -35,7 +39,6 @@ frame_head(head_t *head, Edri__Wire__Destination *to,
     edri__wire__head__init(head);
     edri__wire__destination__init(to);
     to->life = remote->life;
-    to->first = remote->seq[lane];
     *to_p = to;
     head->path = remote->path;
     head->lane = (Edri__Wire__Lane)lane;
@@ -43,81 +46,121 @@ frame_head(head_t *head, Edri__Wire__Destination *to,
     head->n_to = 1;
 }
 
-static uint32_t
-age_of(const router_t *router, const chunk_t *chunk)
+static void
+stamp_head(head_t *head, const flow_stamp_t *stamp)
 {
-    int64_t age = chunk->base_ms > 0 ? router->now_ms - chunk->base_ms : 0;
-    return age > 0 ? (uint32_t)age : 0;
+    Edri__Wire__Destination *to = head->to[0];
+    head->path = stamp->path;
+    head->events = stamp->events;
+    to->first = stamp->first;
+    to->skipped = stamp->skipped;
+    to->opens = stamp->opens;
+    to->sum = stamp->sum;
 }
 
-// send_chunk sends a whole chunk with its attachment and frees it.
-static void
-send_chunk(link_t *link, remote_t *remote, chunk_t *chunk, int lane,
-    uint32_t *target, Edri__Wire__Fragment *fragment)
+void
+frame_probe(link_t *link, remote_t *remote, int lane, const flow_stamp_t *stamp)
 {
     head_t head;
     Edri__Wire__Destination to;
     Edri__Wire__Destination *to_p;
     frame_head(&head, &to, &to_p, remote, lane);
-    to.targets = target;
-    to.n_targets = target != NULL;
+    stamp_head(&head, stamp);
+    head.probe = true;
+    (void)link_send_head(link, &head, false);
+}
+
+static uint32_t
+age_of(const router_t *router, const chunk_t *chunk)
+{
+    int64_t base_ms = chunk->origin.base_ms;
+    int64_t age = base_ms > 0 ? router->now_ms - base_ms : 0;
+    return age > 0 ? (uint32_t)age : 0;
+}
+
+// send_packet sends what a flow keeps, as the stamp says.  When the link breaks
+// meanwhile it goes again on the next path.
+static void
+send_packet(link_t *link, remote_t *remote, int lane, const part_t *part,
+    uint32_t target, const flow_stamp_t *stamp, bool again, uint64_t missed)
+{
+    chunk_t *chunk = part->chunk;
+    head_t head;
+    Edri__Wire__Destination to;
+    Edri__Wire__Destination *to_p;
+    Edri__Wire__Flow *flows[LANES];
+    Edri__Wire__Fragment fragment = EDRI__WIRE__FRAGMENT__INIT;
+    frame_head(&head, &to, &to_p, remote, lane);
+    stamp_head(&head, stamp);
+    words_attach(remote, &head, flows);
+    to.targets = &target;
+    to.n_targets = target != 0;
+    to.again = again;
+    to.missed = missed;
+    to.redelivered = chunk->origin.redelivered;
     head.age_ms = age_of(link->router, chunk);
     head.types = chunk->types;
     head.n_types = chunk->type_count;
-    head.fragment = fragment;
+    if (lane == EDRI__WIRE__LANE__BULK) {
+        fragment.id = chunk->blob_id;
+        fragment.offset = part->from;
+        fragment.total = blob_size(chunk->blob);
+        head.fragment = &fragment;
+    }
     if (link_send_head(link, &head, true) != EDRI_OK) {
-        counter_add(&link->router->node->counters, COUNTER_LOST, chunk->events);
-        chunk_destroy(&chunk);
         return;
     }
-    remote->seq[lane] += fragment != NULL ? 1 : chunk->events;
-    counter_add(&link->router->node->counters, COUNTER_SENT, chunk->events);
-    zmq_msg_t part;
-    part_of_batch(&part, chunk);
-    send_part(link, &part, chunk->blob != NULL);
-    if (chunk->blob != NULL) {
-        size_t from = chunk->blob_sent;
-        part_of_blob(&part, chunk->blob, from, blob_size(chunk->blob) - from);
-        send_part(link, &part, false);
+    zmq_msg_t message;
+    if (part->last) {
+        part_of_batch(&message, chunk);
+    } else {
+        (void)zmq_msg_init(&message); // no batch yet
     }
-    chunk_destroy(&chunk);
+    send_part(link, &message, chunk->blob != NULL);
+    if (chunk->blob != NULL) {
+        part_of_blob(&message, chunk->blob, part->from, part->size);
+        send_part(link, &message, false);
+    }
+}
+
+// send_new gives a part of a chunk, which is taken over, its place in the flow
+// and sends it.
+static void
+send_new(link_t *link, remote_t *remote, int lane, chunk_t *chunk, size_t size,
+    bool last, uint32_t target, uint64_t missed)
+{
+    part_t *part = mem_resize(NULL, sizeof *part);
+    *part = (part_t){
+        .chunk = chunk, .from = chunk->blob_sent, .size = size, .last = last};
+    bool bulk = lane == EDRI__WIRE__LANE__BULK;
+    uint64_t sum =
+        bulk ? flow_sum(0, chunk->blob_id, part->from, size) : chunk->sum;
+    flow_out_t *out = &remote->out[lane];
+    flow_stamp_t stamp;
+    (void)flow_out_add(out, part, bulk ? 1 : chunk->events, target,
+        (last ? sizeof *chunk + chunk->capacity : 0) + size, sum,
+        chunk->keep && last, link->router->now_ms, &stamp);
+    remote_due(remote, flow_out_due(out));
+    send_packet(link, remote, lane, part, target, &stamp, false, missed);
+    if (last) {
+        counter_add(&link->router->node->counters, COUNTER_SENT, chunk->events);
+    }
 }
 
 // send_fragment sends the next part of a large body.  Returns true when the
 // envelope went with it: the chunk is gone.
 static bool
-send_fragment(link_t *link, remote_t *remote, outq_t *queue, uint32_t *target)
+send_fragment(link_t *link, remote_t *remote, outq_t *queue, uint32_t target)
 {
     chunk_t *chunk = queue->first;
-    size_t total = blob_size(chunk->blob);
-    size_t left = total - chunk->blob_sent;
-    Edri__Wire__Fragment fragment = EDRI__WIRE__FRAGMENT__INIT;
-    fragment.id = chunk->blob_id;
-    fragment.offset = chunk->blob_sent;
-    fragment.total = total;
+    size_t left = blob_size(chunk->blob) - chunk->blob_sent;
     if (left <= FRAGMENT_MAX) {
-        send_chunk(link, remote, outq_take(queue), EDRI__WIRE__LANE__BULK,
-            target, &fragment);
+        send_new(link, remote, EDRI__WIRE__LANE__BULK, outq_take(queue), left,
+            true, target, 0);
         return true;
     }
-    head_t head;
-    Edri__Wire__Destination to;
-    Edri__Wire__Destination *to_p;
-    frame_head(&head, &to, &to_p, remote, EDRI__WIRE__LANE__BULK);
-    to.targets = target;
-    to.n_targets = target != NULL;
-    head.types = chunk->types;
-    head.n_types = chunk->type_count;
-    head.fragment = &fragment;
-    if (link_send_head(link, &head, true) != EDRI_OK) {
-        return false;
-    }
-    remote->seq[EDRI__WIRE__LANE__BULK]++;
-    zmq_msg_t part;
-    (void)zmq_msg_init(&part); // no batch yet
-    send_part(link, &part, true);
-    part_of_blob(&part, chunk->blob, chunk->blob_sent, FRAGMENT_MAX);
-    send_part(link, &part, false);
+    send_new(link, remote, EDRI__WIRE__LANE__BULK, chunk_share(chunk),
+        FRAGMENT_MAX, false, target, 0);
     chunk->blob_sent += FRAGMENT_MAX;
     return false;
 }
@@ -126,6 +169,12 @@ static bool
 is_large(const chunk_t *chunk)
 {
     return chunk->blob != NULL && blob_size(chunk->blob) > FRAGMENT_MAX;
+}
+
+static size_t
+attached(const chunk_t *chunk)
+{
+    return chunk->blob != NULL ? blob_size(chunk->blob) : 0;
 }
 
 // window_open says whether a frame may go.  Until a link whose switch has died
@@ -158,13 +207,33 @@ send_want(link_t *link, dest_t *dest, size_t size)
     (void)link_send_head(link, &head, false);
 }
 
+// holds_much says whether the manager has left so much unsettled that it gets no
+// more for now: what is kept for it here has a bound, too.
+static bool
+holds_much(const dest_t *dest)
+{
+    const remote_t *remote = dest->remote;
+    size_t held = 0;
+    for (int lane = EDRI__WIRE__LANE__EVENT; lane < LANES; lane++) {
+        held += flow_out_held(&remote->out[lane], dest->target);
+    }
+    return held > 2 * remote->router->node->limits.link_queue;
+}
+
 // dest_turn sends one frame if it may.  Returns false when the dest has
 // nothing that may go now: it leaves the turn.
 static bool
 dest_turn(link_t *link, dest_t *dest)
 {
+    remote_t *remote = dest->remote;
     chunk_t *chunk = dest->queue.first;
     if (chunk == NULL || dest->bulk_wait != 0) {
+        return false;
+    }
+    bool large = is_large(chunk);
+    int lane = large ? EDRI__WIRE__LANE__BULK : EDRI__WIRE__LANE__EVENT;
+    if (!flow_out_open(&remote->out[lane], link->router->now_ms) ||
+        holds_much(dest)) {
         return false;
     }
     size_t weight = chunk_weight(chunk);
@@ -177,12 +246,14 @@ dest_turn(link_t *link, dest_t *dest)
         }
         credit_out_sent(&dest->credit, weight);
     }
-    if (!is_large(chunk)) {
-        send_chunk(link, dest->remote, outq_take(&dest->queue),
-            EDRI__WIRE__LANE__EVENT, &dest->target, NULL);
-    } else if (send_fragment(link, dest->remote, &dest->queue, &dest->target)) {
-        dest->bulk_wait = dest->remote->seq[EDRI__WIRE__LANE__BULK];
-        dest->bulk_weight = weight;
+    if (!large) {
+        uint64_t missed = dest->missed;
+        dest->missed = 0;
+        chunk = outq_take(&dest->queue);
+        send_new(link, remote, lane, chunk, attached(chunk), true, dest->target,
+            missed);
+    } else if (send_fragment(link, remote, &dest->queue, dest->target)) {
+        dest->bulk_wait = remote->out[lane].next;
     }
     dest_check(dest);
     return dest->queue.first != NULL && dest->bulk_wait == 0;
@@ -191,21 +262,56 @@ dest_turn(link_t *link, dest_t *dest)
 static bool
 reply_turn(link_t *link, remote_t *remote)
 {
-    if (remote->replies.first == NULL) {
+    chunk_t *chunk = remote->replies.first;
+    if (chunk == NULL) {
         return false;
     }
-    if (is_large(remote->replies.first)) {
-        (void)send_fragment(link, remote, &remote->replies, NULL);
+    bool large = is_large(chunk);
+    int lane = large ? EDRI__WIRE__LANE__BULK : EDRI__WIRE__LANE__REPLY_LANE;
+    if (!flow_out_open(&remote->out[lane], link->router->now_ms)) {
+        return false;
+    }
+    if (large) {
+        (void)send_fragment(link, remote, &remote->replies, 0);
     } else {
-        send_chunk(link, remote, outq_take(&remote->replies),
-            EDRI__WIRE__LANE__REPLY_LANE, NULL, NULL);
+        chunk = outq_take(&remote->replies);
+        send_new(link, remote, lane, chunk, attached(chunk), true, 0, 0);
     }
     return remote->replies.first != NULL;
+}
+
+// again_turn sends one frame of the new path that was sent before.  Returns
+// false when there is none, or none that may go now.
+static bool
+again_turn(link_t *link, remote_t *remote)
+{
+    for (int lane = 1; lane < LANES; lane++) {
+        flow_stamp_t stamp;
+        const packet_t *packet =
+            flow_out_again(&remote->out[lane], link->router->now_ms, &stamp);
+        if (packet != NULL) {
+            send_packet(link, remote, lane, packet->cargo, packet->target,
+                &stamp, true, 0);
+            remote_due(remote, flow_out_due(&remote->out[lane]));
+            return true;
+        }
+    }
+    return false;
 }
 
 void
 frames_out(link_t *link)
 {
+    while (link->resenders.count > 0 && window_open(link)) {
+        remote_t *remote = link->resenders.items[0];
+        if (!again_turn(link, remote)) {
+            remote->resending = false;
+            (void)list_remove(&link->resenders, remote);
+            if (!remote_resends(remote)) {
+                remote_resume(remote); // what is new may go now
+            }
+        }
+    }
     while (link->repliers.count > 0 && window_open(link)) {
         remote_t *remote = link->repliers.items[0];
         if (!reply_turn(link, remote)) {
@@ -231,20 +337,12 @@ frames_lost(link_t *link)
     void *value = NULL;
     while (map_next(link->router->remotes, &cursor, NULL, &value)) {
         remote_t *remote = value;
-        head_t head;
-        Edri__Wire__Destination to;
-        Edri__Wire__Destination *to_p;
-        Edri__Wire__Flow flow = EDRI__WIRE__FLOW__INIT;
-        Edri__Wire__Flow *flow_p = &flow;
         if (remote->link_in != link->index + 1) {
             continue; // its frames take another link, or there were none
         }
-        frame_head(&head, &to, &to_p, remote, EDRI__WIRE__LANE__CONTROL);
-        flow.lane = EDRI__WIRE__LANE__EVENT;
-        flow.path = remote->path_in;
-        flow.lost = true;
-        head.flows = &flow_p;
-        head.n_flows = 1;
-        (void)link_send_head(link, &head, false);
+        for (int lane = 1; lane < LANES; lane++) {
+            flow_in_missed(&remote->in[lane]);
+        }
+        words_tell(remote, true);
     }
 }

@@ -105,8 +105,9 @@ send_chunk(slot_t *slot)
     router_t *router = slot->router;
     chunk_t *chunk = outq_take(&slot->queue);
     head_t head = EDRI__WIRE__HEAD__INIT;
-    int64_t age = chunk->base_ms > 0 ? router->now_ms - chunk->base_ms : 0;
-    head.from = chunk->life != 0 ? chunk->life : router->node->life;
+    const run_t *origin = &chunk->origin;
+    int64_t age = origin->base_ms > 0 ? router->now_ms - origin->base_ms : 0;
+    head.from = origin->life != 0 ? origin->life : router->node->life;
     head.lane = EDRI__WIRE__LANE__EVENT;
     head.age_ms = age > 0 ? (uint32_t)age : 0;
     head.types = chunk->types;
@@ -123,11 +124,35 @@ send_chunk(slot_t *slot)
             part_of_blob(&part, chunk->blob, 0, blob_size(chunk->blob));
             (void)zmq_msg_send(&part, router->ipc, ZMQ_DONTWAIT);
         }
-    } else {
-        counter_add(&router->node->counters, COUNTER_LOST, chunk->events);
     }
-    chunk_destroy(&chunk);
+    outq_put(&slot->flying, chunk);
     return sent;
+}
+
+// may_go says whether the first chunk may be handed to the process now; one
+// that its source has given to another is dropped.
+static bool
+may_go(slot_t *slot)
+{
+    router_t *router = slot->router;
+    chunk_t *chunk = slot->queue.first;
+    const token_t *token = chunk != NULL ? chunk->origin.token : NULL;
+    while (token != NULL && chunk->keep) {
+        clock_tick_t clock = {0};
+        token_may_t may = token_may(token, &clock);
+        if (may == TOKEN_BEGIN || may == TOKEN_MARKED) {
+            return true;
+        }
+        if (may == TOKEN_HOLD) {
+            return false;
+        }
+        counter_add(&router->node->counters, COUNTER_WITHDRAWN, chunk->events);
+        chunk = outq_take(&slot->queue);
+        slot_chunk_done(slot, &chunk);
+        chunk = slot->queue.first;
+        token = chunk != NULL ? chunk->origin.token : NULL;
+    }
+    return chunk != NULL;
 }
 
 // detach ends a port: its process has gone, or said BYE.
@@ -176,8 +201,7 @@ ipc_flush(router_t *router)
     for (size_t i = router->ipc_slots.count; i > 0; i--) {
         slot_t *slot = router->ipc_slots.items[i - 1];
         bool alive = true;
-        while (alive && slot->queue.first != NULL &&
-               slot->sent - slot->taken < WINDOW) {
+        while (alive && slot->sent - slot->taken < WINDOW && may_go(slot)) {
             alive = send_chunk(slot);
         }
         if (alive && slot->received != slot->told) {
@@ -418,7 +442,11 @@ handle(router_t *router, const uint8_t *routing, size_t size, zmq_msg_t *parts,
         return;
     }
     if (head->taken > slot->taken && head->taken <= slot->sent) {
-        slot->taken = head->taken;
+        while (slot->taken < head->taken) {
+            chunk_t *chunk = outq_take(&slot->flying);
+            slot_chunk_done(slot, &chunk);
+            slot->taken++;
+        }
     }
     for (size_t i = 0; i < head->n_control; i++) {
         if (head->control[i]->word_case == EDRI__LINK__CONTROL__WORD_DEMAND) {

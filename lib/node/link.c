@@ -340,6 +340,18 @@ links_init(router_t *router, const char *endpoints)
 }
 
 void
+links_reach(const router_t *router, reach_link_t out[LINKS_MAX])
+{
+    for (unsigned i = 0; i < router->link_count; i++) {
+        const link_t *link = &router->links[i];
+        bool up = link->session.state == SESSION_UP;
+        out[i] = (reach_link_t){.session = up ? link->opened : 0,
+            .life = link->switch_life,
+            .settled = link->settled};
+    }
+}
+
+void
 links_open(router_t *router)
 {
     settings_t *settings = router->node->settings;
@@ -401,6 +413,7 @@ links_bye(router_t *router)
     control_t word = EDRI__LINK__CONTROL__INIT;
     word.word_case = EDRI__LINK__CONTROL__WORD_BYE;
     word.bye = &bye;
+    flows_tell(router); // what is settled is not given to others
     for (unsigned i = 0; i < router->link_count; i++) {
         link_t *link = &router->links[i];
         if (link->session.state == SESSION_UP) {
@@ -418,6 +431,7 @@ links_destroy(router_t *router)
         close_socket(&router->links[i], 0);
         list_clear(&router->links[i].senders);
         list_clear(&router->links[i].repliers);
+        list_clear(&router->links[i].resenders);
         free(router->links[i].endpoint);
     }
 }

@@ -337,7 +337,8 @@ remove_members(
     link_t *self, route_t *route, Edri__Link__Member **list, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (map_get(self->router->remotes, list[i]->life) != NULL) {
+        const remote_t *known = map_get(self->router->remotes, list[i]->life);
+        if (known != NULL && known->gone_ms == 0) {
             route_remove(self->router, route,
                 list[i]->role == EDRI__LINK__ROLE__OBSERVER, NULL,
                 dest_of(self, list[i]), self->index);
@@ -499,16 +500,15 @@ on_replaced(link_t *self)
 static void
 on_dropped(link_t *self, const Edri__Link__Dropped *word)
 {
-    uint64_t events = word->events;
     if (word->lane == EDRI__WIRE__LANE__CONTROL) {
         return; // whoever it was for has gone, or comes back anew
     }
-    remote_dropped(self->router, word);
-    counter_add(&self->router->node->counters, COUNTER_REFUSED, events);
-    edri_log_warn("FRAME-DROPPED",
+    edri_log_info("FRAME-DROPPED",
         "switch=%s life=%016llx lane=%u error=%s events=%llu", self->endpoint,
         (unsigned long long)word->life, word->lane,
-        edri_err_name((edri_err_t)word->error), (unsigned long long)events);
+        edri_err_name((edri_err_t)word->error),
+        (unsigned long long)word->events);
+    remote_dropped(self->router, self->index, word);
 }
 
 // on_gone: a life has ended as this switch sees it; one that another switch
@@ -520,8 +520,9 @@ on_gone(link_t *self, const Edri__Link__Gone *word)
     if (remote != NULL) {
         remote_unreached(remote, self->index);
     }
-    if (remote == NULL || remote->links == 0) {
-        remote_gone(self->router, word->life, word->text);
+    if (remote == NULL || remote->reach.links == 0) {
+        remote_gone(
+            self->router, word->life, (edri_err_t)word->reason, word->text);
     }
 }
 

@@ -45,6 +45,13 @@ struct edri_manager {
     arena_t *arena;
     map_t *by_type;   // type id → handler
     map_t *observers; // type id → observer
+    jobs_t held;      // what the fences of their sources hold back in pools
+    jobs_t waiting;   // and here: nobody else uses it
+    uint64_t waiting_life; // the source of the newest
+    bool waiting_many;     // they are of several sources
+    clock_tick_t clock;
+    token_t *token; // of the events that were begun last and not told yet
+    uint32_t begun; // so many
 };
 
 // What the thread says in 'started'.
@@ -62,6 +69,8 @@ manager_new(edri_node_t *node, const char *name, bool dead)
     self->by_type = map_new();
     self->observers = map_new();
     self->started = queue_new();
+    (void)pthread_mutex_init(&self->held.lock, NULL);
+    (void)pthread_mutex_init(&self->waiting.lock, NULL);
     return self;
 }
 
@@ -85,6 +94,8 @@ manager_destroy(edri_manager_t **self_p)
     map_destroy(&self->by_type);
     map_destroy(&self->observers);
     queue_destroy(&self->started);
+    (void)pthread_mutex_destroy(&self->held.lock);
+    (void)pthread_mutex_destroy(&self->waiting.lock);
     free(self->name);
     free(self);
 }
@@ -248,8 +259,108 @@ manager_types(const edri_manager_t *self, const edri_type_t *const **p)
 
 // ----- the thread
 
+// tell_begun tells the router of the events that were begun.
+static void
+tell_begun(edri_manager_t *self)
+{
+    if (self->token != NULL) {
+        port_begun(self->port, self->token, self->begun);
+        self->token = NULL;
+        self->begun = 0;
+    }
+}
+
+// begin counts an event of a frame as begun; 'last' is the last one of a run,
+// whose handler may take long.
+static void
+begin(edri_manager_t *self, token_t *token, bool last)
+{
+    if (token != self->token) {
+        tell_begun(self);
+        self->token = token;
+    }
+    self->begun++;
+    if (last) {
+        tell_begun(self);
+    }
+}
+
+static void
+run_method(edri_manager_t *self, const handler_t *handler, slice_t content,
+    blob_t *blob, const run_t *origin, int64_t now_ms)
+{
+    edri_task_t task = {.port = self->port,
+        .state = self->state,
+        .handler = handler,
+        .arena = self->arena};
+    task_run(&task, content, blob, origin, now_ms);
+}
+
+// ----- what a fence holds back
+
+// must_wait says whether older events of that source wait here already.
+static bool
+must_wait(const edri_manager_t *self, uint64_t life)
+{
+    return self->waiting.count > 0 &&
+           (self->waiting_life == life || self->waiting_many);
+}
+
+static void
+keep_waiting(edri_manager_t *self, job_t *job)
+{
+    self->waiting_many =
+        self->waiting.count > 0 &&
+        (self->waiting_many || self->waiting_life != job->origin.life);
+    self->waiting_life = job->origin.life;
+    jobs_put(&self->waiting, job);
+}
+
+// resume begins one job that has waited, if it may now.
+static void
+resume(edri_manager_t *self, job_t *job)
+{
+    if (must_wait(self, job->origin.life)) {
+        keep_waiting(self, job);
+        return;
+    }
+    token_may_t may =
+        job->movable ? token_may(job->origin.token, &self->clock) : TOKEN_BEGIN;
+    if (may == TOKEN_HOLD) {
+        keep_waiting(self, job);
+    } else if (may == TOKEN_GONE) {
+        counter_add(&self->node->counters, COUNTER_WITHDRAWN, 1);
+        job_drop(job, self->port, self->port->in);
+    } else if (job->handler->pool != NULL) {
+        pool_put(job->handler->pool, job);
+    } else {
+        job->origin.redelivered =
+            job->origin.redelivered || may == TOKEN_MARKED;
+        run_method(self, job->handler, (slice_t){job->content, job->size},
+            job->blob, &job->origin, clock_ms());
+        job_drop(job, self->port, self->port->in);
+    }
+}
+
+// resume_all looks at all that waits for a fence, oldest first.
+static void
+resume_all(edri_manager_t *self)
+{
+    job_t *lists[] = {jobs_take(&self->held), jobs_take(&self->waiting)};
+    for (int i = 0; i < 2; i++) {
+        job_t *job = lists[i];
+        while (job != NULL) {
+            job_t *next = job->next;
+            resume(self, job);
+            job = next;
+        }
+    }
+}
+
+// ----- events
+
 // dispatch gives one event to its handler.  Returns the bytes that are done
-// with: 0 when a pool has them.
+// with: 0 when a pool has them, or a fence holds the event back.
 static size_t
 dispatch(edri_manager_t *self, const reader_t *at, const envelope_t *env,
     int64_t now_ms)
@@ -259,26 +370,41 @@ dispatch(edri_manager_t *self, const reader_t *at, const envelope_t *env,
         map_get(observed ? self->observers : self->by_type, env->type);
     size_t weight = at->item.len;
     blob_t *blob = at->blob_p != NULL ? *at->blob_p : NULL;
+    run_t origin = *at->run;
+    token_t *token = origin.token;
+    bool movable = token != NULL && envelope_movable(env->flags);
+    token_may_t may = movable ? token_may(token, &self->clock) : TOKEN_BEGIN;
     if (blob != NULL) {
         weight += blob_size(blob);
     }
-    if (handler == NULL) {
-        counter_add(&self->node->counters, COUNTER_DENIED, 1);
+    if (handler == NULL || may == TOKEN_GONE) {
+        counter_add(&self->node->counters,
+            handler == NULL ? COUNTER_DENIED : COUNTER_WITHDRAWN, 1);
+        if (token != NULL) {
+            begin(self, token, at->rest.len == 0);
+        }
         return weight;
     }
-    if (handler->pool != NULL) {
+    bool wait =
+        may == TOKEN_HOLD || (token != NULL && must_wait(self, origin.life));
+    origin.redelivered = origin.redelivered || may == TOKEN_MARKED;
+    if (wait || handler->pool != NULL) {
         if (at->blob_p != NULL) {
             *at->blob_p = NULL; // moves into the job
         }
-        pool_put(handler->pool, at->content, blob, at->run->life,
-            at->run->base_ms, weight);
+        job_t *job =
+            job_new(handler, at->content, blob, &origin, weight, movable);
+        if (wait) {
+            keep_waiting(self, job);
+        } else {
+            pool_put(handler->pool, job);
+        }
         return 0;
     }
-    edri_task_t task = {.port = self->port,
-        .state = self->state,
-        .handler = handler,
-        .arena = self->arena};
-    task_run(&task, at->content, blob, at->run->life, at->run->base_ms, now_ms);
+    if (token != NULL) {
+        begin(self, token, at->rest.len == 0);
+    }
+    run_method(self, handler, at->content, blob, &origin, now_ms);
     return weight;
 }
 
@@ -308,6 +434,7 @@ work_off(edri_manager_t *self, load_t *load, bool replies_done)
             done = 0;
         }
     }
+    tell_begun(self);
     if (done > 0) {
         port_release(self->port, self->port->in, done);
     }
@@ -337,7 +464,8 @@ start_pools(edri_manager_t *self)
     for (size_t i = 0; i < self->handler_count && err == EDRI_OK; i++) {
         handler_t *handler = self->handlers[i];
         if (handler->workers.kind == 1) {
-            handler->pool = pool_new(handler, self->state, self->port);
+            handler->pool =
+                pool_new(handler, self->state, self->port, &self->held);
             err = pool_start(handler->pool);
         }
     }
@@ -350,6 +478,7 @@ serve(edri_manager_t *self)
     load_t load = {0};
     bool replies_done = false;
     while (!self->port->quit) {
+        resume_all(self);
         if (port_next_load(self->port, &load, &replies_done)) {
             work_off(self, &load, replies_done);
             continue;
@@ -360,6 +489,20 @@ serve(edri_manager_t *self)
         }
     }
     load_clear(&load);
+}
+
+// drop_all frees what a fence has held back to the end.
+static void
+drop_all(edri_manager_t *self)
+{
+    job_t *lists[] = {jobs_take(&self->held), jobs_take(&self->waiting)};
+    for (int i = 0; i < 2; i++) {
+        while (lists[i] != NULL) {
+            job_t *job = lists[i];
+            lists[i] = job->next;
+            job_drop(job, self->port, self->port->in);
+        }
+    }
 }
 
 static void *
@@ -379,6 +522,7 @@ run_manager(void *arg)
     for (size_t i = 0; i < self->handler_count; i++) {
         pool_destroy(&self->handlers[i]->pool);
     }
+    drop_all(self);
     edri_port_destroy(&self->port);
     arena_destroy(&self->arena);
     return NULL;

@@ -218,8 +218,8 @@ edri_node_manager(edri_node_t *self, const char *name)
 
 // ----- starting
 
-static void
-read_limits(edri_node_t *self)
+void
+node_read_limits(edri_node_t *self)
 {
     const settings_t *settings = self->settings;
     self->limits = (limits_t){
@@ -228,8 +228,40 @@ read_limits(edri_node_t *self)
         .manager_queue = (size_t)settings_int(settings, "node.manager_queue"),
         .link_queue = (size_t)settings_int(settings, "node.link_queue"),
         .emit_wait_ms = settings_int(settings, "emit.wait"),
+        .fence_ms = settings_int(settings, "flow.fence"),
+        .closed_ms = settings_int(settings, "gone.closed"),
+        .silent_ms = settings_int(settings, "gone.silent"),
+        .retention_ms = settings_int(settings, "gone.retention"),
     };
     self->name = settings_text(settings, "node.name");
+}
+
+// check_timers refuses settings that contradict each other.
+static void
+check_timers(edri_node_t *self)
+{
+    static const struct {
+        const char *name;
+        const char *not_above;
+        int64_t apart_ms;
+    } rules[] = {
+        {"link.heartbeat", "link.lost", 1},
+        {"link.backoff_min", "link.backoff_max", 0},
+        {"gone.closed", "gone.silent", 0},
+        {"gone.silent", "gone.retention", 0},
+        {"flow.fence", "gone.retention", 0},
+    };
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+        int64_t low = settings_int(self->settings, rules[i].name);
+        int64_t high = settings_int(self->settings, rules[i].not_above);
+        if (low + rules[i].apart_ms > high) {
+            (void)node_fail(self, EDRI_INVAL,
+                "%s of %lld ms must not be over %s, which is %lld ms",
+                rules[i].name, (long long)low, rules[i].not_above,
+                (long long)high);
+            return;
+        }
+    }
 }
 
 // hear waits for the router's next word until the deadline; -1: for ever.
@@ -356,10 +388,13 @@ edri_node_start(edri_node_t *self)
             "node.name: \"%s\": letters, digits, '-', '_', '.' make a name",
             settings_text(self->settings, "node.name"));
     }
+    if (self->first_err == EDRI_OK) {
+        check_timers(self);
+    }
     if (self->first_err != EDRI_OK) {
         return node_fail(self, self->first_err, "%s", self->first_error);
     }
-    read_limits(self);
+    node_read_limits(self);
     atomic_store(&self->phase, PHASE_RUNNING);
     edri_err_t err = open_context(self);
     if (err == EDRI_OK) {

@@ -12,6 +12,7 @@
 #include "base/shared_map.h"
 #include "edri/node.h"
 #include "node/counters.h"
+#include "node/token.h"
 
 // Limits that every thread of the node reads; set before start, then fixed.
 typedef struct limits {
@@ -20,6 +21,10 @@ typedef struct limits {
     size_t manager_queue; // bytes from the router to a manager
     size_t link_queue;    // bytes for one manager of another node
     int64_t emit_wait_ms; // emit on a full receiver
+    int64_t fence_ms;     // a lease of what may be given to another
+    int64_t closed_ms;    // a life that is missing is given up
+    int64_t silent_ms;    // a group that ended is waited for
+    int64_t retention_ms; // a life that has gone is remembered
 } limits_t;
 
 // The life of a node's threads.
@@ -43,6 +48,7 @@ struct edri_node {
     atomic_uint next_serial;
     _Atomic(phase_t) phase;
     counters_t counters;
+    tokens_t tokens; // of frames in the hands of managers
     // the setting-up thread's
     edri_manager_t **managers;
     size_t manager_count;
@@ -73,6 +79,9 @@ struct edri_node {
 // the node is being set up.  Returns err.  Setting-up thread only.
 edri_err_t node_fail(edri_node_t *self, edri_err_t err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+// node_read_limits reads the limits from the settings.
+void node_read_limits(edri_node_t *self);
 
 // node_rows is the table of settings (node_settings.c).
 extern const setting_row_t node_rows[];

@@ -11,20 +11,11 @@
 #include "edri/log.h"
 #include "node/ask.h"
 
-// job_t is one event that waits for a thread.
-typedef struct job {
-    uint64_t life;
-    int64_t base_ms;
-    size_t weight; // to be released
-    blob_t *blob;
-    size_t size;
-    uint8_t content[]; // the envelope
-} job_t;
-
 struct pool {
     const handler_t *handler;
     void *state;
     edri_port_t *manager; // whose box the jobs weigh on
+    jobs_t *held;         // the manager's
     queue_t *jobs;
     queue_t *attached; // each thread says so once: itself, or self
     pthread_t *threads;
@@ -33,24 +24,21 @@ struct pool {
 };
 
 pool_t *
-pool_new(const handler_t *handler, void *state, edri_port_t *manager)
+pool_new(
+    const handler_t *handler, void *state, edri_port_t *manager, jobs_t *held)
 {
     pool_t *self = mem_new(sizeof *self);
     self->handler = handler;
     self->state = state;
     self->manager = manager;
+    self->held = held;
     self->jobs = queue_new();
     self->attached = queue_new();
     self->threads = mem_new(handler->workers.count * sizeof(pthread_t));
     return self;
 }
 
-static void
-free_job(job_t *job)
-{
-    blob_drop(&job->blob);
-    free(job);
-}
+// ----- threads
 
 // settle waits for the callbacks of the requests that the handler began.
 static void
@@ -69,6 +57,38 @@ settle(edri_port_t *port)
     }
 }
 
+// run_job does one job, unless its source has given it to another; it may be
+// held back.
+static void
+run_job(pool_t *self, job_t *job, edri_port_t *port, arena_t *arena,
+    clock_tick_t *clock)
+{
+    token_may_t may =
+        job->movable ? jobs_hold(self->held, job, clock) : TOKEN_BEGIN;
+    if (may == TOKEN_HOLD) {
+        return;
+    }
+    if (may == TOKEN_GONE || atomic_load(&self->stop)) {
+        counter_add(
+            &port->node->counters, COUNTER_WITHDRAWN, may == TOKEN_GONE);
+        job_drop(job, port, self->manager->in);
+        return;
+    }
+    if (job->origin.token != NULL) {
+        port_begun(port, job->origin.token, 1);
+    }
+    job->origin.redelivered = job->origin.redelivered || may == TOKEN_MARKED;
+    edri_task_t task = {.port = port,
+        .state = self->state,
+        .handler = self->handler,
+        .arena = arena};
+    task_run(&task, (slice_t){job->content, job->size}, job->blob, &job->origin,
+        clock_ms());
+    settle(port);
+    port_release(port, self->manager->in, job->weight);
+    job_free(job);
+}
+
 static void *
 run_worker(void *arg)
 {
@@ -79,18 +99,9 @@ run_worker(void *arg)
     queue_put(self->attached, port != NULL ? (void *)port : (void *)self);
     arena_t *arena = arena_new();
     job_t *job = NULL;
+    clock_tick_t clock = {0};
     while (port != NULL && (job = queue_take(self->jobs)) != NULL) {
-        if (!atomic_load(&self->stop)) {
-            edri_task_t task = {.port = port,
-                .state = self->state,
-                .handler = self->handler,
-                .arena = arena};
-            task_run(&task, (slice_t){job->content, job->size}, job->blob,
-                job->life, job->base_ms, clock_ms());
-            settle(port);
-        }
-        port_release(port, self->manager->in, job->weight);
-        free_job(job);
+        run_job(self, job, port, arena, &clock);
     }
     arena_destroy(&arena);
     edri_port_destroy(&port);
@@ -118,16 +129,8 @@ pool_start(pool_t *self)
 }
 
 void
-pool_put(pool_t *self, slice_t content, blob_t *blob, uint64_t life,
-    int64_t base_ms, size_t weight)
+pool_put(pool_t *self, job_t *job)
 {
-    job_t *job = mem_resize(NULL, sizeof *job + content.len);
-    *job = (job_t){.life = life,
-        .base_ms = base_ms,
-        .weight = weight,
-        .blob = blob,
-        .size = content.len};
-    memcpy(job->content, content.data, content.len);
     queue_put(self->jobs, job);
 }
 
@@ -146,7 +149,7 @@ pool_destroy(pool_t **self_p)
     }
     job_t *job = NULL;
     while ((job = queue_take(self->jobs)) != NULL) {
-        free_job(job); // only when no thread could be started
+        job_free(job); // only when no thread could be started
     }
     queue_destroy(&self->jobs);
     queue_destroy(&self->attached);

@@ -11,22 +11,21 @@
 #ifndef NODE_POOL_H
 #define NODE_POOL_H
 
-#include "node/task.h"
+#include "node/job.h"
 
 typedef struct pool pool_t;
 
 // pool_new makes a pool for 'handler' of the manager with that state and port;
-// no thread runs yet.
-pool_t *pool_new(const handler_t *handler, void *state, edri_port_t *manager);
+// no thread runs yet.  What a fence holds back goes to 'held'.
+pool_t *pool_new(
+    const handler_t *handler, void *state, edri_port_t *manager, jobs_t *held);
 
 // pool_start starts the threads and waits until each is attached.  Returns
 // EDRI_OK, or EDRI_SYSTEM when a thread cannot be started.
 edri_err_t pool_start(pool_t *self) EDRI_MUST_CHECK;
 
-// pool_put copies an event for the pool; 'blob' (or NULL) is taken over,
-// 'weight' is released when it is done.
-void pool_put(pool_t *self, slice_t content, blob_t *blob, uint64_t life,
-    int64_t base_ms, size_t weight);
+// pool_put gives the pool a job, which is taken over.
+void pool_put(pool_t *self, job_t *job);
 
 // pool_destroy lets the threads finish what they have begun, drops what waits,
 // joins them and frees the pool.

@@ -91,6 +91,14 @@ port_sleep(edri_port_t *self, int64_t deadline_ms)
 }
 
 void
+port_begun(edri_port_t *self, token_t *token, uint32_t events)
+{
+    if (token_begun(&self->node->tokens, token, events)) {
+        ring(self, NULL, 0);
+    }
+}
+
+void
 port_release(edri_port_t *self, box_t *box, size_t size)
 {
     if (box_release(box, size)) {
@@ -306,7 +314,8 @@ put(edri_port_t *self, envelope_t *env, const body_t *body)
     // Only what has an end needs to know when it began.
     int64_t base_ms = env->ttl_ms > 0 ? clock_ms() : 0;
     size_t size = envelope_size(env, inside);
-    uint8_t *room = box_open(self->out, size, 0, base_ms, blob);
+    uint8_t *room =
+        box_open(self->out, size, &(run_t){.base_ms = base_ms}, blob);
     uint8_t *place = envelope_write(env, inside, room, size);
     if (blob == NULL) {
         pack_body(body, place);

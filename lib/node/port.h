@@ -106,6 +106,10 @@ bool port_next_load(edri_port_t *self, load_t *load, bool *replies_done);
 // somebody waits for the room.
 void port_release(edri_port_t *self, box_t *box, size_t size);
 
+// port_begun says that so many events of a frame have been begun, ringing the
+// router when it waits for that.
+void port_begun(edri_port_t *self, token_t *token, uint32_t events);
+
 // port_reply sends the end of a request: a packed reply, or an error with a
 // text.  'asked' is the request's envelope, 'life' where it came from.
 void port_reply(edri_port_t *self, const envelope_t *asked, uint64_t life,

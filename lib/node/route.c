@@ -23,6 +23,17 @@ route_find(router_t *router, uint64_t type)
 
 // ----- members and groups
 
+// absent_t is a group (name "": everybody, for ONE) whose last member has died:
+// events for it wait for a while, for the same node or another to come.
+typedef struct absent {
+    struct absent *next;
+    char *name;
+    outq_t queue;
+    int64_t until_ms;
+} absent_t;
+
+static void adopt(router_t *router, route_t *self);
+
 static void
 clear_groups(route_t *self)
 {
@@ -88,6 +99,9 @@ rebuild(router_t *router, route_t *self)
     bool alone = self->handler_count == 1 && self->handlers[0].slot != NULL &&
                  !self->handlers[0].slot->ipc;
     self->only = alone ? self->handlers[0].slot : NULL;
+    if (self->absent != NULL) {
+        adopt(router, self);
+    }
     route_gate(router, self);
 }
 
@@ -173,7 +187,11 @@ group_full(const group_t *group)
 static bool
 is_full(const router_t *router, const route_t *self)
 {
-    if (self->pending.bytes > router->node->limits.link_queue) {
+    size_t waiting = self->pending.bytes;
+    for (const absent_t *at = self->absent; at != NULL; at = at->next) {
+        waiting += at->queue.bytes;
+    }
+    if (waiting > router->node->limits.link_queue) {
         return true;
     }
     if (self->handler_count == 0) {
@@ -293,11 +311,9 @@ give(const member_t *member, const item_t *item)
         member->lossy && envelope_kind(item->env->flags) != EDRI_REQUEST;
     blob_t *blob = blob_share(item->blob);
     if (member->slot != NULL) {
-        slot_give(member->slot, item->bytes, item->env, item->run->life,
-            item->run->base_ms, blob);
+        slot_give(member->slot, item->bytes, item->env, item->run, blob);
     } else {
-        dest_send(member->dest, item->bytes, item->env, item->run->base_ms,
-            blob, lossy);
+        dest_send(member->dest, item->bytes, item->env, item->run, blob, lossy);
     }
 }
 
@@ -332,25 +348,168 @@ is_empty(const group_t *group)
     return group->local == NULL && group->dest_count == 0;
 }
 
+// ----- groups that are expected back
+
+static const group_t *
+group_of(const route_t *self, const char *name)
+{
+    if (name[0] == '\0') {
+        return &self->everybody;
+    }
+    for (size_t i = 0; i < self->group_count; i++) {
+        if (streq(self->groups[i].name, name)) {
+            return &self->groups[i];
+        }
+    }
+    return NULL;
+}
+
+static absent_t *
+find_absent(const route_t *self, const char *name)
+{
+    absent_t *absent = self->absent;
+    while (absent != NULL && !streq(absent->name, name)) {
+        absent = absent->next;
+    }
+    return absent;
+}
+
+// group_name is what a notification's group is called: "" is everybody.
+static const char *
+group_name(edri_deliver_t deliver, const char *manager)
+{
+    return deliver == EDRI_ONE ? "" : manager;
+}
+
+static absent_t *
+make_absent(router_t *router, route_t *self, const char *name)
+{
+    absent_t *absent = find_absent(self, name);
+    if (absent == NULL) {
+        absent = mem_new(sizeof *absent);
+        absent->name = str_dup(name);
+        absent->next = self->absent;
+        self->absent = absent;
+    }
+    absent->until_ms = router->now_ms + router->node->limits.silent_ms;
+    return absent;
+}
+
+void
+route_await(router_t *router, route_t *self, const char *manager)
+{
+    if (self->ref != NULL && self->ref->type->kind == EDRI_NOTIFICATION &&
+        self->ref->type->deliver != EDRI_ALL) {
+        (void)make_absent(
+            router, self, group_name(self->ref->type->deliver, manager));
+    }
+}
+
+static void
+free_absent(absent_t *absent)
+{
+    outq_clear(&absent->queue);
+    free(absent->name);
+    free(absent);
+}
+
+// give_back directs what has waited for a group that is there again.
+static void
+give_back(router_t *router, absent_t *absent, const group_t *group)
+{
+    chunk_t *chunk = NULL;
+    while ((chunk = outq_take(&absent->queue)) != NULL) {
+        slice_t rest = {chunk->data, chunk->size};
+        slice_t bytes;
+        slice_t content;
+        envelope_t env;
+        while (batch_next(&rest, &bytes, &content) &&
+               envelope_route(content, &env) == EDRI_OK) {
+            item_t item = {bytes, &env, &chunk->origin, chunk->blob};
+            member_t member = choose(router, group);
+            give(&member, &item);
+        }
+        slots_flush(router); // spans point into the chunk
+        chunk_drop(&chunk);
+    }
+}
+
+// adopt looks for groups that have come back.
+static void
+adopt(router_t *router, route_t *self)
+{
+    for (absent_t **at = &self->absent; *at != NULL;) {
+        absent_t *absent = *at;
+        const group_t *group = group_of(self, absent->name);
+        if (group == NULL || is_empty(group)) {
+            at = &absent->next;
+            continue;
+        }
+        *at = absent->next;
+        give_back(router, absent, group);
+        free_absent(absent);
+    }
+}
+
+void
+routes_tick(router_t *router)
+{
+    size_t cursor = 0;
+    void *value = NULL;
+    while (map_next(router->routes, &cursor, NULL, &value)) {
+        route_t *route = value;
+        bool any = route->absent != NULL;
+        for (absent_t **at = &route->absent; *at != NULL;) {
+            absent_t *absent = *at;
+            if (router->now_ms < absent->until_ms) {
+                at = &absent->next;
+                continue;
+            }
+            counter_add(
+                &router->node->counters, COUNTER_LOST, absent->queue.events);
+            *at = absent->next;
+            free_absent(absent);
+        }
+        if (any) {
+            route_gate(router, route);
+        }
+    }
+}
+
+// wait_for keeps one item for the groups of its type that are expected back.
+// Returns how many.
+static size_t
+wait_for(route_t *self, const item_t *item)
+{
+    size_t count = 0;
+    for (absent_t *at = self->absent; at != NULL; at = at->next) {
+        outq_append(&at->queue, item->bytes, item->env, item->run,
+            blob_share(item->blob));
+        count++;
+    }
+    return count;
+}
+
 bool
 route_again(router_t *router, route_t *self, const char *manager, slice_t bytes,
-    const envelope_t *env, int64_t base_ms, blob_t *blob)
+    const envelope_t *env, const run_t *origin, blob_t *blob, bool wait)
 {
-    const group_t *group = NULL;
-    if (envelope_deliver(env->flags) == EDRI_ONE) {
-        group = &self->everybody;
-    }
-    for (size_t i = 0; group == NULL && i < self->group_count; i++) {
-        group = streq(self->groups[i].name, manager) ? &self->groups[i] : NULL;
-    }
-    if (group == NULL || is_empty(group)) {
-        return false;
-    }
-    run_t run = {.base_ms = base_ms};
+    const char *name = group_name(envelope_deliver(env->flags), manager);
+    const group_t *group = group_of(self, name);
+    run_t run = {
+        .base_ms = origin->base_ms, .redelivered = origin->redelivered};
     item_t item = {bytes, env, &run, blob};
-    member_t member = choose(router, group);
-    give(&member, &item);
-    return true;
+    if (group != NULL && !is_empty(group)) {
+        member_t member = choose(router, group);
+        give(&member, &item);
+        return true;
+    }
+    if (wait) {
+        absent_t *absent = make_absent(router, self, name);
+        outq_append(&absent->queue, bytes, env, &run, blob_share(blob));
+        route_gate(router, self);
+    }
+    return wait;
 }
 
 static void
@@ -385,6 +544,10 @@ direct_notification(router_t *router, route_t *self, const item_t *item)
                 reached++;
             }
         }
+    }
+    if (self->absent != NULL && (flags & WIRE_NODE_ONLY) == 0) {
+        reached += wait_for(self, item);
+        route_gate(router, self);
     }
     if (reached == 0) {
         counter_add(&router->node->counters, COUNTER_UNCLAIMED, 1);
@@ -492,8 +655,7 @@ route_event(router_t *router, slot_t *from, slice_t bytes, slice_t content,
         .blob = blob_p != NULL ? *blob_p : NULL};
     // A port's earlier events of the type may still wait: keep their order.
     if (route->pending.first != NULL || must_wait(router, route, env->flags)) {
-        outq_append(&route->pending, bytes, env, run->life, run->base_ms,
-            blob_share(item.blob));
+        outq_append(&route->pending, bytes, env, run, blob_share(item.blob));
         route_gate(router, route);
         return;
     }
@@ -513,23 +675,22 @@ route_reconsider(router_t *router, route_t *self)
     chunk_t *chunk = NULL;
     while ((chunk = outq_take(&waiting)) != NULL) {
         slice_t rest = {chunk->data, chunk->size};
-        run_t run = {.life = chunk->life, .base_ms = chunk->base_ms};
         slice_t bytes;
         slice_t content;
         envelope_t env;
         while (batch_next(&rest, &bytes, &content) &&
                envelope_route(content, &env) == EDRI_OK) {
             slot_t *from = map_get(router->slots, env.id >> 48);
-            item_t item = {bytes, &env, &run, chunk->blob};
+            item_t item = {bytes, &env, &chunk->origin, chunk->blob};
             if (must_wait(router, self, env.flags)) {
-                outq_append(&self->pending, bytes, &env, run.life, run.base_ms,
+                outq_append(&self->pending, bytes, &env, &chunk->origin,
                     blob_share(chunk->blob));
             } else {
                 direct(router, self, from, &item);
             }
         }
         slots_flush(router); // spans point into the chunk
-        chunk_destroy(&chunk);
+        chunk_drop(&chunk);
     }
     route_gate(router, self);
 }
@@ -555,6 +716,11 @@ routes_destroy(router_t *router)
         free(route->handlers);
         free(route->observers);
         outq_clear(&route->pending);
+        while (route->absent != NULL) {
+            absent_t *next = route->absent->next;
+            free_absent(route->absent);
+            route->absent = next;
+        }
         list_clear(&route->waiters);
         free(route);
     }

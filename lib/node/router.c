@@ -187,8 +187,11 @@ read_ready(router_t *self)
 static void
 finish_flushes(router_t *self)
 {
-    if (self->flushing.count == 0 || self->ready.count > 0 ||
-        !frames_idle(self)) {
+    if (self->flushing.count == 0 || self->ready.count > 0) {
+        return;
+    }
+    if (!frames_idle(self)) {
+        flows_probe(self);
         return;
     }
     for (size_t i = 0; i < self->flushing.count; i++) {
@@ -220,10 +223,15 @@ is_quiet(const router_t *self)
 static void
 check_drained(router_t *self)
 {
-    if (self->draining && !self->told_drained &&
-        self->now_ms >= self->drain_ms && is_quiet(self)) {
+    if (!self->draining || self->told_drained ||
+        self->now_ms < self->drain_ms) {
+        return;
+    }
+    if (is_quiet(self)) {
         self->told_drained = true;
         router_tell(self, "DRAINED", EDRI_OK, "%s", "");
+    } else {
+        flows_probe(self);
     }
 }
 
@@ -290,13 +298,16 @@ read_pipe(router_t *self)
 static long
 time_to_wait(const router_t *self)
 {
-    if (self->ready.count > 0) {
+    if (self->ready.count > 0 || tokens_wait(self->tokens)) {
         return 0;
     }
     int64_t next = links_next(self);
     int64_t beat = ipc_next(self);
     next = beat < next ? beat : next;
-    if (self->first_asked != NULL && self->expire_ms < next) {
+    int64_t flows = flows_next(self);
+    next = flows < next ? flows : next;
+    if ((self->first_asked != NULL || map_size(self->remotes) > 0) &&
+        self->expire_ms < next) {
         next = self->expire_ms;
     }
     if (self->draining && !self->told_drained) {
@@ -323,6 +334,8 @@ note_time(router_t *self, long waited_for)
     }
     if (now >= self->expire_ms) {
         asked_expire(self);
+        remotes_tick(self);
+        routes_tick(self);
         self->expire_ms = now + 1000;
     }
 }
@@ -346,7 +359,9 @@ pass(router_t *self, zmq_pollitem_t *items, const unsigned *links, int count)
         }
     }
     read_ready(self);
+    flows_settle(self);
     links_tick(self);
+    flows_tick(self);
     if (self->full.count > 0) {
         slots_check(self);
     }
@@ -358,35 +373,33 @@ pass(router_t *self, zmq_pollitem_t *items, const unsigned *links, int count)
     check_drained(self);
 }
 
-static void
-loop(router_t *self)
+bool
+router_step(router_t *self, bool may_wait)
 {
-    while (!self->stop) {
-        zmq_pollitem_t items[3 + LINKS_MAX] = {
-            {self->pipe, 0, ZMQ_POLLIN, 0},
-            {self->ports, 0, ZMQ_POLLIN, 0},
-            {self->ipc, self->ipc == NULL ? -1 : 0,
-                self->ipc == NULL ? 0 : ZMQ_POLLIN, 0},
-        };
-        unsigned links[3 + LINKS_MAX] = {0};
-        int count = 3;
-        for (unsigned i = 0; i < self->link_count; i++) {
-            if (self->links[i].socket != NULL) {
-                links[count] = i;
-                items[count++] =
-                    (zmq_pollitem_t){self->links[i].socket, 0, ZMQ_POLLIN, 0};
-            }
+    zmq_pollitem_t items[3 + LINKS_MAX] = {
+        {self->pipe, 0, ZMQ_POLLIN, 0},
+        {self->ports, 0, ZMQ_POLLIN, 0},
+        {self->ipc, self->ipc == NULL ? -1 : 0,
+            self->ipc == NULL ? 0 : ZMQ_POLLIN, 0},
+    };
+    unsigned links[3 + LINKS_MAX] = {0};
+    int count = 3;
+    for (unsigned i = 0; i < self->link_count; i++) {
+        if (self->links[i].socket != NULL) {
+            links[count] = i;
+            items[count++] =
+                (zmq_pollitem_t){self->links[i].socket, 0, ZMQ_POLLIN, 0};
         }
-        long wait = time_to_wait(self);
-        if (zmq_poll(items, count, wait) < 0 && zmq_errno() != EINTR) {
-            edri_log_error(
-                "ROUTER-POLL", "error=\"%s\"", zmq_strerror(zmq_errno()));
-            break;
-        }
-        note_time(self, wait);
-        pass(self, items, links, count);
     }
-    links_bye(self);
+    long wait = may_wait ? time_to_wait(self) : 0;
+    if (zmq_poll(items, count, wait) < 0 && zmq_errno() != EINTR) {
+        edri_log_error(
+            "ROUTER-POLL", "error=\"%s\"", zmq_strerror(zmq_errno()));
+        return false;
+    }
+    note_time(self, wait);
+    pass(self, items, links, count);
+    return !self->stop;
 }
 
 // ----- starting and ending
@@ -411,12 +424,10 @@ bind_ports(edri_node_t *node)
     return socket;
 }
 
-static void *
-run_router(void *arg)
+edri_err_t
+router_open(router_t *self)
 {
-    router_t *self = arg;
     edri_node_t *node = self->node;
-    thread_name("router");
     int zero = 0;
     self->pipe = zmq_socket(node->zmq, ZMQ_PAIR);
     (void)zmq_setsockopt(self->pipe, ZMQ_LINGER, &zero, sizeof zero);
@@ -429,18 +440,36 @@ run_router(void *arg)
             zmq_strerror(zmq_errno()));
     } else {
         router_tell(self, "BOUND", EDRI_OK, "%s", "");
-        loop(self);
     }
+    return err;
+}
+
+void
+router_close(router_t *self)
+{
+    links_bye(self);
     if (self->ports != NULL) {
         zmq_close(self->ports);
     }
     ipc_close(self);
     zmq_close(self->pipe);
+}
+
+static void *
+run_router(void *arg)
+{
+    router_t *self = arg;
+    thread_name("router");
+    if (router_open(self) == EDRI_OK) {
+        while (router_step(self, true)) {
+        }
+    }
+    router_close(self);
     return NULL;
 }
 
-edri_err_t
-router_new(edri_node_t *node, router_t **self_p)
+router_t *
+router_make(edri_node_t *node)
 {
     router_t *self = mem_new(sizeof *self);
     self->node = node;
@@ -449,12 +478,20 @@ router_new(edri_node_t *node, router_t **self_p)
     self->remotes = map_new();
     self->asked = map_new();
     self->now_ms = clock_ms();
+    self->tokens = &node->tokens;
     self->random = random_u64();
     links_init(self, settings_text(node->settings, "node.switch"));
+    return self;
+}
+
+edri_err_t
+router_new(edri_node_t *node, router_t **self_p)
+{
+    router_t *self = router_make(node);
     *self_p = self;
     if (pthread_create(&self->thread, NULL, run_router, self) != 0) {
-        *self_p = NULL;
-        free(self);
+        self->thread = 0;
+        router_free(self_p);
         return EDRI_SYSTEM;
     }
     return EDRI_OK;
@@ -463,12 +500,17 @@ router_new(edri_node_t *node, router_t **self_p)
 void
 router_destroy(router_t **self_p)
 {
+    if (*self_p != NULL) {
+        (void)pthread_join((*self_p)->thread, NULL);
+        router_free(self_p);
+    }
+}
+
+void
+router_free(router_t **self_p)
+{
     router_t *self = *self_p;
     *self_p = NULL;
-    if (self == NULL) {
-        return;
-    }
-    (void)pthread_join(self->thread, NULL);
     asked_destroy(self);
     size_t cursor = 0;
     void *value = NULL;

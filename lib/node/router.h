@@ -8,7 +8,9 @@
 //   route.c      types: who demands them, whom the next event goes to
 //   asked.c      requests on their way, replies, errors
 //   ipc.c        ports of other processes
-//   remote.c     other nodes: a queue and credit per manager there
+//   remote.c     other nodes: a queue and credit per manager there, paths
+//   flows.c      the words between the two ends of a flow, and their timers
+//   gone.c       what becomes of events whose receiver has left or ended
 //   frames_out.c, frames_in.c, bodies.c    frames between nodes
 //   link.c       sessions with the switches and the words spoken there
 // An event is copied once from the box of its emitter into the box of its
@@ -26,14 +28,20 @@
 #include "base/box.h"
 #include "base/map.h"
 #include "core/credit.h"
+#include "core/fence.h"
+#include "core/flow_in.h"
+#include "core/flow_out.h"
 #include "core/outq.h"
+#include "core/reach.h"
 #include "core/session.h"
 #include "node/node.h"
 #include "node/port.h"
+#include "node/token.h"
 #include "wire/frame.h"
 
 #define LINKS_MAX       8  // switches of a node
 #define FRAME_PARTS_MAX 64 // of one frame: batch and attachments
+#define LANES           4  // of Head.lane; flows have those from 1 on
 
 typedef struct router router_t;
 typedef struct slot slot_t;
@@ -77,10 +85,10 @@ struct slot {
     const uint8_t *span;
     size_t span_size;
     size_t span_events;
-    uint64_t span_life;
-    int64_t span_base_ms;
+    run_t span_origin;
     // ipc only
     outq_t queue;      // frames for it
+    outq_t flying;     // those sent that it has not taken
     uint64_t sent;     // counted frames
     uint64_t taken;    // of these, as it said
     uint64_t received; // counted frames from it
@@ -98,11 +106,14 @@ void slot_free(slot_t *self);
 
 // slot_give puts one item into the port's box, or into a span that is put with
 // the next flush.  'item' must stay until slots_flush.  'blob' is taken over.
-void slot_give(slot_t *self, slice_t item, const envelope_t *env, uint64_t life,
-    int64_t base_ms, blob_t *blob);
+void slot_give(slot_t *self, slice_t item, const envelope_t *env,
+    const run_t *origin, blob_t *blob);
 
 // slots_flush puts all spans.
 void slots_flush(router_t *router);
+
+// slot_chunk_done ends a chunk of a process: it has been taken, or never will.
+void slot_chunk_done(slot_t *self, chunk_t **chunk_p);
 
 // slot_ring rings its bell with a word (0: none).
 void slot_ring(slot_t *self, char word);
@@ -151,11 +162,12 @@ struct route {
     uint8_t answered; // bit per link that gave its table
     uint8_t settled;  // bit per link whose answer counts as 'no'
     uint64_t version[LINKS_MAX];
-    outq_t pending; // events that wait for the first answer
-    bool closed;    // its gate
-    list_t waiters; // slots that wait for the gate
-    slot_t *only;   // fast road: the one local handler, all
-                    // there is, or NULL
+    outq_t pending;        // events that wait for the first answer
+    bool closed;           // its gate
+    list_t waiters;        // slots that wait for the gate
+    struct absent *absent; // groups that are expected back
+    slot_t *only;          // fast road: the one local handler, all
+                           // there is, or NULL
 };
 
 // route_find returns the route of a type, making it when it is new.
@@ -175,10 +187,19 @@ void route_remove(router_t *router, route_t *route, bool observer,
 void route_answered(
     router_t *router, route_t *route, unsigned link, bool settled);
 
-// route_again gives one notification, which never left for a manager of that
-// name, to another of its group (ONE: to anybody).  False when there is none.
+// route_again gives one notification that went to a manager of that name, which
+// has left, to another of its group (ONE: to anybody).  Without one it waits
+// for the group to come back when 'wait' says so.  False: it went nowhere.
 bool route_again(router_t *router, route_t *route, const char *manager,
-    slice_t item, const envelope_t *env, int64_t base_ms, blob_t *blob);
+    slice_t item, const envelope_t *env, const run_t *origin, blob_t *blob,
+    bool wait);
+
+// route_await: the group of that name, which has just lost a member by its
+// death, is expected back for a while: events for it wait.
+void route_await(router_t *router, route_t *route, const char *manager);
+
+// routes_tick ends what has waited too long.
+void routes_tick(router_t *router);
 
 // route_reconsider directs what waited, if all is known now.
 void route_reconsider(router_t *router, route_t *route);
@@ -236,7 +257,7 @@ struct dest {
     bool full;          // over its limit: pushes back
     bool solid;         // has got events that must not be dropped
     uint64_t bulk_wait; // BULK seq whose arrival must come first
-    size_t bulk_weight; // what that body has cost of the credit
+    uint64_t missed;    // events dropped since its last frame
     list_t routes;      // that have it as a member
 };
 
@@ -244,28 +265,44 @@ struct remote {
     router_t *router;
     uint64_t life;
     char *name;
-    uint8_t links; // bit per link that knows it
+    reach_t reach;
     dest_t **dests;
     size_t dest_count;
     outq_t replies;
-    bool active;      // its replies are in the link's list
-    uint64_t seq[4];  // next, per lane
-    uint64_t path;    // of our frames: renewed when they take another link
-    uint64_t via;     // session of the link that they take
-    unsigned link_in; // index of the link that its frames take, plus 1
-    uint64_t path_in; // of the frames that come from it
-    map_t *bodies;    // event id → body_t: fragments so far
+    bool active;            // its replies are in the link's list
+    bool resending;         // it is in the link's list of those
+    uint64_t path;          // of our frames
+    flow_out_t out[LANES];  // by lane
+    uint64_t probed[LANES]; // out.next when flows_probe last asked
+    lease_t lease;          // that it has from us
+    unsigned link_in;       // index of the link that its frames take, plus 1
+    uint64_t path_in;       // of the frames that come from it
+    flow_in_t in[LANES];
+    fence_t fence;   // the lease that we have from it
+    gate_t gate;     // the same, for the managers' threads
+    size_t movable;  // its frames here that it might give to another
+    bool fenced;     // some manager may be holding events back
+    map_t *bodies;   // event id → body_t: fragments so far
+    int64_t tell_ms; // when its flows must be told what came; 0: nothing
+    int64_t due_ms;  // when to look at it; INT64_MAX: in no list
+    int64_t end_ms;  // when it is given up, unless it comes back; 0: no
+    bool orphans;    // then: its groups are expected back
+    int64_t gone_ms; // since when it has been given up; 0: it has not
 };
 
 remote_t *remote_find(router_t *router, uint64_t life, const char *name);
-void remote_gone(router_t *router, uint64_t life, const char *why);
+
+// remote_gone ends a life: by proof, or by the guess of a switch (it may be
+// alive).  What it has not settled goes elsewhere or is counted.
+void remote_gone(
+    router_t *router, uint64_t life, edri_err_t reason, const char *why);
 dest_t *remote_dest(remote_t *self, uint32_t target, const char *manager);
 
 // dest_send queues one item for a manager of another node.  When it is 'lossy'
 // and too much waits, the oldest is dropped (the item itself where others wait
 // that are not lossy), and counted.
 void dest_send(dest_t *self, slice_t item, const envelope_t *env,
-    int64_t base_ms, blob_t *blob, bool lossy);
+    const run_t *origin, blob_t *blob, bool lossy);
 
 // dest_withdrawn: the manager no longer wants the type; what had not left yet
 // goes to others who may have it, or is counted as lost.
@@ -278,9 +315,28 @@ size_t dest_load(const dest_t *self);
 void remote_reply(router_t *router, uint64_t life, slice_t item,
     const envelope_t *env, int64_t base_ms, blob_t *blob);
 
-// remote_granted takes credit, remote_arrived the word that a body is there.
+// remote_granted takes credit.
 void remote_granted(router_t *router, uint64_t life, uint32_t target,
     uint64_t limit, uint64_t consumed);
+
+// remote_dropped: a switch did not pass a frame on.
+void remote_dropped(
+    router_t *router, unsigned link, const Edri__Link__Dropped *word);
+
+// remotes_tick does what is due once a second: lives that have been missing too
+// long, and those gone long ago.
+void remotes_tick(router_t *router);
+
+// flows_tick does what is due for flows; flows_next says when.
+void flows_tick(router_t *router);
+int64_t flows_next(const router_t *router);
+
+// flows_settle takes the tokens that have come back; flows_tell tells every
+// source at once what came and what was begun; flows_probe asks every
+// receiver of something new at once how far it is.
+void flows_settle(router_t *router);
+void flows_tell(router_t *router);
+void flows_probe(router_t *router);
 
 // frames_in handles a frame of events from another node; parts are the batch
 // and the attachments, which stay the caller's.
@@ -293,7 +349,8 @@ void frames_lost(link_t *link);
 // frames_out sends what may be sent; called at the end of each pass.
 void frames_out(link_t *link);
 
-// frames_idle says whether nothing waits for any other node.
+// frames_idle says whether nothing waits for any other node, and all that was
+// sent has arrived there.
 bool frames_idle(const router_t *router);
 
 void remotes_destroy(router_t *router);
@@ -328,12 +385,16 @@ struct link {
     uint64_t beat;      // our heartbeats
     list_t senders;     // dest_t that have something to send
     list_t repliers;    // remote_t that have replies to send
+    list_t resenders;   // remote_t that have frames to send again
     size_t next_sender; // fair turn
     bool replaced;
 };
 
 void links_init(router_t *router, const char *endpoints);
 void links_destroy(router_t *router);
+
+// links_reach says how the links are, for core/reach.h.
+void links_reach(const router_t *router, reach_link_t out[LINKS_MAX]);
 void links_open(router_t *router);
 void links_tick(router_t *router);
 int64_t links_next(const router_t *router);
@@ -380,6 +441,7 @@ struct router {
     asked_t *first_asked; // by deadline
     asked_t *last_asked;
     asked_t *free_asked;
+    tokens_t *tokens; // the node's
     list_t ready;     // slots to be read
     list_t spans;     // slots with a span
     list_t full;      // slots over their limit or starved
@@ -395,6 +457,8 @@ struct router {
     size_t body_bytes;   // of bodies coming in fragments
     uint64_t sessions;   // opened so far, on all links
     uint64_t last_path;  // newest path of any remote
+    list_t due;          // remotes that must be looked at, some time
+    int64_t due_ms;      // the earliest of these
     bool opened;         // links may connect
     bool told_ready;
     bool draining;
@@ -403,12 +467,21 @@ struct router {
     bool stop;
 };
 
-// router_new starts the thread and returns when it answers.  EDRI_SYSTEM and a
-// text in the node when it cannot bind.
+// router_new starts the thread, whose first word on the pipe says whether it
+// could bind.  Returns EDRI_OK, or EDRI_SYSTEM when there is no thread.
 edri_err_t router_new(edri_node_t *node, router_t **self_p) EDRI_MUST_CHECK;
 
-// router_destroy joins the thread (told to stop before) and frees it.
+// router_destroy joins the thread (told to stop before) and frees the router.
 void router_destroy(router_t **self_p);
+
+// What the thread consists of; the simulation calls it step by step instead.
+// router_make makes a router, router_open its sockets, router_step is one
+// wake-up (false: told to stop), router_close says BYE and closes the sockets.
+router_t *router_make(edri_node_t *node);
+edri_err_t router_open(router_t *self) EDRI_MUST_CHECK;
+bool router_step(router_t *self, bool may_wait);
+void router_close(router_t *self);
+void router_free(router_t **self_p);
 
 // router_tell sends a word with a text over the pipe to the node.
 void router_tell(router_t *self, const char *word, edri_err_t err,

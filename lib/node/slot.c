@@ -104,11 +104,26 @@ slot_free(slot_t *self)
     map_destroy(&self->sources);
     list_clear(&self->handles);
     list_clear(&self->observes);
-    counter_add(
-        &self->router->node->counters, COUNTER_LOST, self->queue.events);
-    outq_clear(&self->queue);
+    counter_add(&self->router->node->counters, COUNTER_LOST,
+        self->queue.events + self->flying.events);
+    chunk_t *chunk = NULL;
+    while ((chunk = outq_take(&self->flying)) != NULL ||
+           (chunk = outq_take(&self->queue)) != NULL) {
+        slot_chunk_done(self, &chunk);
+    }
     free(self->manager);
     free(self);
+}
+
+void
+slot_chunk_done(slot_t *self, chunk_t **chunk_p)
+{
+    const chunk_t *chunk = *chunk_p;
+    if (chunk->origin.token != NULL) {
+        (void)token_begun(
+            self->router->tokens, chunk->origin.token, chunk->events);
+    }
+    chunk_drop(chunk_p);
 }
 
 // ----- delivery
@@ -142,6 +157,13 @@ shed(slot_t *self)
 {
     load_t load = {0};
     if (box_take(self->port->in, &load)) {
+        reader_t at = reader_begin(&load);
+        envelope_t env;
+        while (reader_next(&at, &env)) {
+            if (at.run->token != NULL) {
+                (void)token_begun(self->router->tokens, at.run->token, 1);
+            }
+        }
         counter_add(&self->router->node->counters, COUNTER_LOSSY,
             batch_count((slice_t){load.data, load.size}));
         (void)box_release(self->port->in, load.weight);
@@ -203,11 +225,11 @@ filled(slot_t *self)
 }
 
 static void
-put(slot_t *self, slice_t bytes, size_t events, uint64_t life, int64_t base_ms,
+put(slot_t *self, slice_t bytes, size_t events, const run_t *origin,
     blob_t *blob)
 {
     counter_add(&self->router->node->counters, COUNTER_DELIVERED, events);
-    if (box_put(self->port->in, bytes.data, bytes.len, life, base_ms, &blob,
+    if (box_put(self->port->in, bytes.data, bytes.len, origin, &blob,
             blob != NULL)) {
         slot_ring(self, 0);
     }
@@ -220,23 +242,25 @@ flush_span(slot_t *self)
     if (self->span_size > 0) {
         slice_t bytes = {self->span, self->span_size};
         self->span_size = 0;
-        put(self, bytes, self->span_events, self->span_life, self->span_base_ms,
-            NULL);
+        put(self, bytes, self->span_events, &self->span_origin, NULL);
     }
 }
 
 void
-slot_give(slot_t *self, slice_t item, const envelope_t *env, uint64_t life,
-    int64_t base_ms, blob_t *blob)
+slot_give(slot_t *self, slice_t item, const envelope_t *env,
+    const run_t *origin, blob_t *blob)
 {
     if (self->ipc) {
-        outq_append(&self->queue, item, env, life, base_ms, blob);
+        outq_append(&self->queue, item, env, origin, blob);
         filled(self);
         return;
     }
     bool joins = self->span_size > 0 && blob == NULL &&
                  self->span + self->span_size == item.data &&
-                 self->span_life == life && self->span_base_ms == base_ms;
+                 self->span_origin.life == origin->life &&
+                 self->span_origin.base_ms == origin->base_ms &&
+                 self->span_origin.token == origin->token &&
+                 self->span_origin.redelivered == origin->redelivered;
     if (joins) {
         self->span_size += item.len;
         self->span_events++;
@@ -244,14 +268,13 @@ slot_give(slot_t *self, slice_t item, const envelope_t *env, uint64_t life,
     }
     flush_span(self);
     if (blob != NULL) {
-        put(self, item, 1, life, base_ms, blob);
+        put(self, item, 1, origin, blob);
         return;
     }
     self->span = item.data;
     self->span_size = item.len;
     self->span_events = 1;
-    self->span_life = life;
-    self->span_base_ms = base_ms;
+    self->span_origin = *origin;
     list_add(&self->router->spans, self);
 }
 

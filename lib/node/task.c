@@ -193,17 +193,22 @@ handle(edri_task_t *self, slice_t body, ProtobufCMessage **reply_p)
 }
 
 void
-task_run(edri_task_t *self, slice_t content, blob_t *blob, uint64_t life,
-    int64_t base_ms, int64_t now_ms)
+task_run(edri_task_t *self, slice_t content, blob_t *blob, const run_t *origin,
+    int64_t now_ms)
 {
+    uint64_t life = origin->life;
     edri_port_t *port = self->port;
     if (envelope_read(content, &self->env) != EDRI_OK) {
         counter_add(&port->node->counters, COUNTER_MALFORMED, 1);
         return;
     }
+    if (origin->redelivered) {
+        self->env.flags |= WIRE_REDELIVERED;
+    }
     self->life = life;
     self->text = NULL;
-    self->deadline_ms = self->env.ttl_ms > 0 ? base_ms + self->env.ttl_ms : -1;
+    self->deadline_ms =
+        self->env.ttl_ms > 0 ? origin->base_ms + self->env.ttl_ms : -1;
     if (self->deadline_ms >= 0 && now_ms >= self->deadline_ms) {
         counter_add(&port->node->counters, COUNTER_EXPIRED, 1);
         return; // a request ends at its asker, who watches the deadline

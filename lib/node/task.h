@@ -32,7 +32,7 @@ struct edri_task {
 // task_run unpacks the event, calls the handler and sends the reply or error.
 // 'content' is the envelope, 'blob' its attachment or NULL (borrowed), 'now_ms'
 // the time for judging its deadline.
-void task_run(edri_task_t *self, slice_t content, blob_t *blob, uint64_t life,
-    int64_t base_ms, int64_t now_ms);
+void task_run(edri_task_t *self, slice_t content, blob_t *blob,
+    const run_t *origin, int64_t now_ms);
 
 #endif

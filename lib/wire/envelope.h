@@ -78,6 +78,15 @@ envelope_flags(edri_kind_t kind, edri_deliver_t deliver, uint8_t priority)
     return (uint32_t)kind | (uint32_t)deliver << 2 | (uint32_t)priority << 4;
 }
 
+// envelope_movable says whether the event may go to another member when its
+// receiver ends: the source keeps it until it is settled.
+static inline bool
+envelope_movable(uint32_t flags)
+{
+    return envelope_kind(flags) == EDRI_NOTIFICATION &&
+           envelope_deliver(flags) != EDRI_ALL && (flags & WIRE_OBSERVED) == 0;
+}
+
 // batch_next takes the next envelope off the front of 'batch'.
 // *item is the envelope with its tag and length, ready to be copied into
 // another batch; *content is the envelope message alone.

@@ -393,9 +393,11 @@ Test(network, nodes_outlive_their_switch)
     edri_manager_t *pricing = edri_node_manager(shop, "pricing");
     edri_manager_set_state(pricing, (char[]){"shop"}, NULL);
     shop_quote_handle(pricing, on_quote, EDRI_METHOD);
+    edri_node_set(shop, "link.heartbeat", "100ms");
     edri_node_set(shop, "link.lost", "500ms");
     start(shop);
     edri_node_t *client = new_node(&hub, "client");
+    edri_node_set(client, "link.heartbeat", "100ms");
     edri_node_set(client, "link.lost", "500ms");
     start(client);
     edri_port_t *port = edri_node_port(client);

@@ -9,6 +9,8 @@
 
 #include "base/box.h"
 
+static const run_t here = {0};
+
 TestSuite(box, .timeout = 30);
 
 Test(box, example)
@@ -17,8 +19,8 @@ Test(box, example)
     load_t load = {0};
     // A consumer that finds nothing has armed the bell.
     cr_assert_not(box_take(box, &load));
-    cr_expect(box_put(box, "abc", 3, 0, 0, NULL, 0), "the first put rings");
-    cr_expect_not(box_put(box, "de", 2, 0, 0, NULL, 0), "the next does not");
+    cr_expect(box_put(box, "abc", 3, &here, NULL, 0), "the first put rings");
+    cr_expect_not(box_put(box, "de", 2, &here, NULL, 0), "the next does not");
     cr_assert(box_take(box, &load));
     cr_assert_eq(load.size, 5);
     cr_expect_arr_eq(load.data, "abcde", 5);
@@ -37,14 +39,14 @@ Test(box, a_busy_consumer_is_not_rung)
 {
     box_t *box = box_new(1000);
     load_t load = {0};
-    cr_expect(box_put(box, "a", 1, 0, 0, NULL, 0), "a new box is armed");
+    cr_expect(box_put(box, "a", 1, &here, NULL, 0), "a new box is armed");
     cr_assert(box_take(box, &load));
     load_reset(&load);
-    cr_expect_not(box_put(box, "b", 1, 0, 0, NULL, 0));
+    cr_expect_not(box_put(box, "b", 1, &here, NULL, 0));
     cr_assert(box_take(box, &load));
     load_reset(&load);
     cr_assert_not(box_take(box, &load));
-    cr_expect(box_put(box, "c", 1, 0, 0, NULL, 0), "armed by the empty take");
+    cr_expect(box_put(box, "c", 1, &here, NULL, 0), "armed by the empty take");
     load_clear(&load);
     box_destroy(&box);
 }
@@ -53,10 +55,10 @@ Test(box, runs_keep_origins_apart)
 {
     box_t *box = box_new(1000);
     load_t load = {0};
-    (void)box_put(box, "aa", 2, 1, 0, NULL, 0);
-    (void)box_put(box, "bb", 2, 1, 0, NULL, 0);
-    (void)box_put(box, "ccc", 3, 2, 0, NULL, 0);
-    (void)box_put(box, "d", 1, 2, 7, NULL, 0);
+    (void)box_put(box, "aa", 2, &(run_t){.life = 1, .base_ms = 0}, NULL, 0);
+    (void)box_put(box, "bb", 2, &(run_t){.life = 1, .base_ms = 0}, NULL, 0);
+    (void)box_put(box, "ccc", 3, &(run_t){.life = 2, .base_ms = 0}, NULL, 0);
+    (void)box_put(box, "d", 1, &(run_t){.life = 2, .base_ms = 7}, NULL, 0);
     cr_assert(box_take(box, &load));
     cr_assert_eq(load.run_count, 3);
     cr_expect(load.runs[0].life == 1 && load.runs[0].size == 4);
@@ -73,7 +75,7 @@ Test(box, attachments_count_and_go_with_the_box)
     load_t load = {0};
     blob_t *blob = blob_new(300);
     cr_expect_eq(blob_size(blob), 300);
-    (void)box_put(box, "x", 1, 0, 0, &blob, 1);
+    (void)box_put(box, "x", 1, &here, &blob, 1);
     cr_expect_eq(box_used(box), 301);
     cr_assert(box_take(box, &load));
     cr_expect_eq(load.weight, 301);
@@ -83,7 +85,7 @@ Test(box, attachments_count_and_go_with_the_box)
     cr_expect_eq(box_used(box), 0);
     // What nobody takes is freed with the box (the leak check sees it).
     blob = blob_new(10);
-    uint8_t *room = box_open(box, 1, 0, 0, blob);
+    uint8_t *room = box_open(box, 1, &here, blob);
     *room = 'y';
     (void)box_close(box);
     load_clear(&load);
@@ -94,7 +96,7 @@ Test(box, watch_rings_once_when_there_is_room)
 {
     box_t *box = box_new(100);
     load_t load = {0};
-    (void)box_put(box, (uint8_t[80]){0}, 80, 0, 0, NULL, 0);
+    (void)box_put(box, (uint8_t[80]){0}, 80, &here, NULL, 0);
     cr_expect(box_watch(box, 50), "80 of 50 are used: wait");
     cr_assert(box_take(box, &load));
     cr_expect_not(box_release(box, 20), "60 left");
@@ -169,7 +171,8 @@ produce(void *arg)
                 return ends; // stranded
             }
         }
-        if (box_put(ends->box, &i, sizeof i, i >> 12, 0, NULL, 0)) {
+        if (box_put(ends->box, &i, sizeof i,
+                &(run_t){.life = i >> 12, .base_ms = 0}, NULL, 0)) {
             ring(ends->bell);
         }
     }

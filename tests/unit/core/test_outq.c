@@ -14,7 +14,8 @@ append(outq_t *queue, size_t size, uint64_t type, uint32_t ttl_ms,
     static uint8_t bytes[WIRE_BATCH_MAX];
     envelope_t env = {.type = type, .id = type + 100, .ttl_ms = ttl_ms};
     memset(bytes, (int)type, size);
-    outq_append(queue, (slice_t){bytes, size}, &env, life, base_ms, blob);
+    outq_append(queue, (slice_t){bytes, size}, &env,
+        &(run_t){.life = life, .base_ms = base_ms}, blob);
 }
 
 Test(outq, example)
@@ -32,7 +33,7 @@ Test(outq, example)
     cr_expect(chunk->data[9] == 1 && chunk->data[10] == 2, "in order");
     cr_expect_eq(queue.bytes, 0);
     cr_expect_eq(queue.events, 0);
-    chunk_destroy(&chunk);
+    chunk_drop(&chunk);
     cr_expect_null(chunk);
 }
 
@@ -56,7 +57,7 @@ Test(outq, a_frame_is_never_over_its_limits)
         bytes -= chunk->size;
         events += chunk->events;
         chunks++;
-        chunk_destroy(&chunk);
+        chunk_drop(&chunk);
     }
     cr_expect_eq(bytes, 0);
     cr_expect_eq(events, 5000);
@@ -77,7 +78,7 @@ Test(outq, a_whole_chunk_goes_back)
     cr_expect_eq(queue.events, 2);
     second = outq_take(&queue);
     cr_expect_eq(chunk_weight(second), 100);
-    chunk_destroy(&second);
+    chunk_drop(&second);
     outq_clear(&queue);
     cr_expect_eq(queue.bytes, 0);
 }
@@ -102,7 +103,7 @@ Test(outq, what_must_not_share_a_frame)
             cr_expect_eq(chunk_weight(chunk), 1010);
             cr_expect_eq(chunk->blob_id, 101);
         }
-        chunk_destroy(&chunk);
+        chunk_drop(&chunk);
     }
     cr_expect_null(outq_take(&queue));
     append(&queue, 10, 1, 0, 0, 0, blob_new(5));

@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: MIT
+// flow_out.c - the source's end of a flow: what was sent and is not sure.
+
+#include "core/flow_out.h"
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+
+void
+flow_out_init(flow_out_t *self, uint64_t next, flow_drop_fn *drop, void *arg)
+{
+    *self = (flow_out_t){.drop = drop,
+        .arg = arg,
+        .next = next,
+        .arrived = next,
+        .gone = next,
+        .round = next,
+        .window = FLOW_WINDOW_FIRST,
+        .probe_ms = FLOW_PROBE_MS};
+}
+
+// forget frees a packet; its cargo is dropped, or has been taken.
+static void
+forget(flow_out_t *self, packet_t *packet, bool drop)
+{
+    self->weight -= packet->weight;
+    if (drop) {
+        self->drop(packet->cargo, self->arg);
+    }
+    free(packet);
+}
+
+static void
+give_away(flow_out_t *self, packet_t *packet, flow_visit_fn *visit, void *arg)
+{
+    while (packet != NULL) {
+        packet_t *next = packet->next;
+        if (visit != NULL) {
+            visit(packet, arg);
+        }
+        forget(self, packet, visit == NULL);
+        packet = next;
+    }
+}
+
+void
+flow_out_give_up(flow_out_t *self, flow_visit_fn *visit, void *arg)
+{
+    for (size_t i = 0; i < self->held_count; i++) {
+        give_away(self, self->held[i].first, visit, arg);
+    }
+    packet_t *first = self->first;
+    self->first = self->last = self->resend = NULL;
+    give_away(self, first, visit, arg);
+    free(self->held);
+    self->held = NULL;
+    self->held_count = 0;
+    self->held_weight = 0;
+    self->flying = 0;
+    self->arrived = self->gone = self->round = self->next;
+    self->skip = 0;
+    self->opened = false; // whatever comes next stands for itself
+}
+
+void
+flow_out_clear(flow_out_t *self)
+{
+    flow_out_give_up(self, NULL, NULL);
+}
+
+void
+flow_out_begin(flow_out_t *self, uint64_t path, int64_t now_ms)
+{
+    self->path = path;
+    self->opened = false;
+    self->resend = self->first;
+    self->flying = 0;
+    self->round = self->next;
+    self->progress_ms = now_ms;
+    self->probe_ms = FLOW_PROBE_MS;
+}
+
+// ----- sending
+
+bool
+flow_out_resending(const flow_out_t *self)
+{
+    return self->resend != NULL;
+}
+
+bool
+flow_out_open(const flow_out_t *self, int64_t now_ms)
+{
+    return self->resend == NULL && self->flying < self->window &&
+           now_ms >= self->pause_ms;
+}
+
+static void
+stamp_packet(
+    flow_out_t *self, packet_t *packet, int64_t now_ms, flow_stamp_t *stamp)
+{
+    *stamp = (flow_stamp_t){.path = self->path,
+        .first = packet->first,
+        .skipped = packet->skipped,
+        .sum = packet->before,
+        .events = (uint32_t)(packet->end - packet->first),
+        .opens = !self->opened};
+    if (self->flying == 0) {
+        self->progress_ms = now_ms; // nothing was waited for until now
+    }
+    self->opened = true;
+    self->flying++;
+    packet->sent_ms = now_ms;
+}
+
+packet_t *
+flow_out_add(flow_out_t *self, void *cargo, uint32_t events, uint32_t target,
+    size_t weight, uint64_t sum, bool keep, int64_t now_ms, flow_stamp_t *stamp)
+{
+    packet_t *packet = mem_new(sizeof *packet);
+    *packet = (packet_t){.first = self->next,
+        .end = self->next + events,
+        .skipped = self->skip,
+        .before = self->sum,
+        .sum = sum,
+        .target = target,
+        .keep = keep,
+        .weight = weight,
+        .cargo = cargo};
+    self->next = packet->end;
+    self->skip = 0;
+    self->sum = flow_sums(self->sum, sum);
+    self->events += events;
+    self->weight += weight;
+    if (self->last != NULL) {
+        self->last->next = packet;
+    } else {
+        self->first = packet;
+    }
+    self->last = packet;
+    stamp_packet(self, packet, now_ms, stamp);
+    return packet;
+}
+
+const packet_t *
+flow_out_again(flow_out_t *self, int64_t now_ms, flow_stamp_t *stamp)
+{
+    packet_t *packet = self->resend;
+    if (packet == NULL || self->flying >= self->window ||
+        now_ms < self->pause_ms) {
+        return NULL;
+    }
+    packet->again = true;
+    stamp_packet(self, packet, now_ms, stamp);
+    self->resend = packet->next;
+    return packet;
+}
+
+// ----- the receiver's words
+
+static held_t *
+find_held(const flow_out_t *self, uint32_t target)
+{
+    for (size_t i = 0; i < self->held_count; i++) {
+        if (self->held[i].target == target) {
+            return &self->held[i];
+        }
+    }
+    return NULL;
+}
+
+// hold keeps a packet that has arrived until it is settled.
+static void
+hold(flow_out_t *self, packet_t *packet)
+{
+    held_t *held = find_held(self, packet->target);
+    if (held == NULL) {
+        self->held =
+            mem_resize(self->held, (self->held_count + 1) * sizeof *self->held);
+        held = &self->held[self->held_count++];
+        *held = (held_t){.target = packet->target};
+    }
+    packet->next = NULL;
+    packet->arrived = true;
+    if (held->last != NULL) {
+        held->last->next = packet;
+    } else {
+        held->first = packet;
+    }
+    held->last = packet;
+    held->weight += packet->weight;
+    self->held_weight += packet->weight;
+}
+
+static void
+measure(flow_out_t *self, const packet_t *packet, int64_t now_ms)
+{
+    // What was sent twice tells nothing (P. Karn, C. Partridge, 1987).
+    if (!packet->again) {
+        int64_t sample = now_ms - packet->sent_ms;
+        self->rtt_ms = (7 * self->rtt_ms + sample) / 8;
+    }
+}
+
+bool
+flow_out_arrived(flow_out_t *self, uint64_t arrived, int64_t now_ms)
+{
+    if (arrived > self->next) {
+        return false;
+    }
+    if (arrived <= self->arrived) {
+        return true;
+    }
+    self->arrived = arrived;
+    self->progress_ms = now_ms;
+    self->probe_ms = FLOW_PROBE_MS;
+    while (self->first != NULL && self->first->end <= arrived) {
+        packet_t *packet = self->first;
+        measure(self, packet, now_ms);
+        self->first = packet->next;
+        if (self->resend == packet) {
+            self->resend = packet->next; // it had come on an older path
+        } else {
+            self->flying--;
+        }
+        if (packet->keep) {
+            hold(self, packet);
+        } else {
+            forget(self, packet, true);
+        }
+    }
+    if (self->first == NULL) {
+        self->last = NULL;
+    }
+    if (arrived >= self->round) {
+        self->round = self->next;
+        if (self->window < FLOW_WINDOW_MAX) {
+            self->window++;
+        }
+    }
+    return true;
+}
+
+bool
+flow_out_lost(flow_out_t *self, uint64_t path, int64_t pause_ms, int64_t now_ms)
+{
+    if (path != self->path) {
+        return false;
+    }
+    self->window /= 2;
+    if (self->window < FLOW_WINDOW_MIN) {
+        self->window = FLOW_WINDOW_MIN;
+    }
+    if (pause_ms > 0) {
+        self->pause_ms = now_ms + pause_ms;
+    }
+    return true;
+}
+
+static void
+unlink_held(flow_out_t *self, held_t *held, packet_t *before, packet_t *packet)
+{
+    *(before != NULL ? &before->next : &held->first) = packet->next;
+    if (held->last == packet) {
+        held->last = before;
+    }
+    held->weight -= packet->weight;
+    self->held_weight -= packet->weight;
+    self->settled += packet->end - packet->first;
+    forget(self, packet, true);
+}
+
+bool
+flow_out_settled(
+    flow_out_t *self, uint32_t target, uint64_t first, uint64_t end)
+{
+    if (end > self->next || first > end) {
+        return false;
+    }
+    held_t *held = find_held(self, target);
+    packet_t *before = NULL;
+    packet_t *packet = held != NULL ? held->first : NULL;
+    while (packet != NULL && packet->first < end) {
+        packet_t *next = packet->next;
+        if (packet->first >= first && packet->end <= end) {
+            unlink_held(self, held, before, packet);
+        } else {
+            before = packet;
+        }
+        packet = next;
+    }
+    return true;
+}
+
+size_t
+flow_out_deny(flow_out_t *self, uint64_t first)
+{
+    packet_t *before = NULL;
+    packet_t *packet = self->first;
+    while (packet != NULL && packet->first != first) {
+        before = packet;
+        packet = packet->next;
+    }
+    if (packet == NULL) {
+        return 0;
+    }
+    uint64_t gap = packet->skipped + (packet->end - packet->first);
+    size_t weight = packet->weight;
+    *(before != NULL ? &before->next : &self->first) = packet->next;
+    if (self->last == packet) {
+        self->last = before;
+    }
+    if (packet->next != NULL) {
+        packet->next->skipped += gap;
+    } else {
+        self->skip += gap;
+    }
+    bool waits = false;
+    for (const packet_t *at = self->resend; at != NULL; at = at->next) {
+        waits = waits || at == packet;
+    }
+    if (self->resend == packet) {
+        self->resend = packet->next;
+    }
+    self->flying -= !waits;
+    forget(self, packet, true);
+    return weight;
+}
+
+// ----- time, and the rest
+
+size_t
+flow_out_held(const flow_out_t *self, uint32_t target)
+{
+    const held_t *held = find_held(self, target);
+    return held != NULL ? held->weight : 0;
+}
+
+int64_t
+flow_out_due(const flow_out_t *self)
+{
+    if (self->first != NULL) {
+        int64_t pause = 4 * self->rtt_ms;
+        return self->progress_ms +
+               (pause > self->probe_ms ? pause : self->probe_ms);
+    }
+    return self->held_weight > 0 ? self->progress_ms + FLOW_REMIND_MS
+                                 : INT64_MAX;
+}
+
+void
+flow_out_probe(flow_out_t *self, int64_t now_ms, flow_stamp_t *stamp)
+{
+    *stamp = (flow_stamp_t){.path = self->path,
+        .first = self->next,
+        .skipped = self->skip,
+        .sum = self->sum,
+        .opens = !self->opened && self->first == NULL};
+    self->opened = self->opened || stamp->opens;
+    self->progress_ms = now_ms;
+    if (self->first != NULL && self->probe_ms < FLOW_PROBE_MAX_MS) {
+        self->probe_ms *= 2;
+    }
+}

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: MIT
+// gone.c - what becomes of events whose receiver has left or ended.
+//
+// DESIGN
+// What never left goes to others, as if nothing had happened.  What was sent
+// and is not settled may have been begun there: it goes elsewhere with the mark
+// 'redelivered', when its type is for one member of a group, and only when the
+// life has ended or is given up.  A guess is acted upon when the lease that the
+// life has from us is over (core/fence.h): from then on it begins nothing of
+// what we give away.  A life that was given up is remembered for a while, so
+// that nothing of it is taken for new when it comes back.
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "edri/log.h"
+#include "node/remote.h"
+
+// ----- giving events to others
+
+// redirect gives one item that had not left yet to whoever else may have it: a
+// request to another responder, a notification to another of the manager's own
+// group.  What a guest or an observer would have got was a copy.
+static void
+redirect(dest_t *self, const chunk_t *chunk, slice_t item, slice_t content,
+    const envelope_t *env, blob_t **blob_p)
+{
+    router_t *router = self->remote->router;
+    counters_t *counters = &router->node->counters;
+    if (self->remote->name[0] == '\0' || (env->flags & WIRE_OBSERVED) != 0) {
+        counter_add(counters, COUNTER_LOSSY, 1);
+    } else if (envelope_kind(env->flags) == EDRI_REQUEST) {
+        slot_t *from = map_get(router->slots, env->id >> 48);
+        run_t run = {.base_ms = chunk->origin.base_ms};
+        if (asked_unsent(router, env->id, self->remote->life, self->target)) {
+            route_event(router, from, item, content, env, &run, blob_p);
+        }
+    } else if (envelope_deliver(env->flags) == EDRI_ALL ||
+               !route_again(router, route_find(router, env->type),
+                   self->manager, item, env, &chunk->origin,
+                   blob_p != NULL ? *blob_p : NULL, self->remote->orphans)) {
+        counter_add(counters, COUNTER_LOST, 1);
+    }
+}
+
+// redirect_type takes the items of a type (0: of all) out of a chunk; the
+// others go back into the queue.
+static void
+redirect_type(dest_t *self, chunk_t *chunk, uint64_t type)
+{
+    slice_t rest = {chunk->data, chunk->size};
+    slice_t item;
+    slice_t content;
+    envelope_t env;
+    while (batch_next(&rest, &item, &content) &&
+           envelope_route(content, &env) == EDRI_OK) {
+        bool attached = (env.flags & WIRE_ATTACHED) != 0;
+        if (type == 0 || env.type == type) {
+            redirect(self, chunk, item, content, &env,
+                attached ? &chunk->blob : NULL);
+        } else {
+            outq_append(&self->queue, item, &env, &chunk->origin,
+                attached ? blob_share(chunk->blob) : NULL);
+        }
+    }
+    slots_flush(self->remote->router);
+}
+
+void
+dest_withdrawn(dest_t *self, uint64_t type)
+{
+    outq_t old = self->queue;
+    chunk_t *chunk = NULL;
+    self->queue = (outq_t){0};
+    while ((chunk = outq_take(&old)) != NULL) {
+        // A body that is half sent is sent whole: the manager has not gone.
+        if (chunk->blob_sent > 0 || !chunk_has_type(chunk, type)) {
+            outq_put(&self->queue, chunk);
+        } else {
+            redirect_type(self, chunk, type);
+            chunk_drop(&chunk);
+        }
+    }
+    dest_check(self);
+    dest_wake(self);
+}
+
+// ----- the end of a life
+
+static const dest_t *
+dest_of(const remote_t *self, uint32_t target)
+{
+    for (size_t i = 0; i < self->dest_count; i++) {
+        if (self->dests[i]->target == target) {
+            return self->dests[i];
+        }
+    }
+    return NULL;
+}
+
+// hand_over_item gives one event that was sent to another, marked.  Returns
+// true when it is accounted for.
+static bool
+hand_over_item(remote_t *self, const dest_t *dest, const chunk_t *chunk,
+    slice_t item, const envelope_t *env)
+{
+    router_t *router = self->router;
+    run_t origin = {.base_ms = chunk->origin.base_ms, .redelivered = true};
+    bool attached = (env->flags & WIRE_ATTACHED) != 0;
+    bool given =
+        envelope_movable(env->flags) && dest != NULL &&
+        route_again(router, route_find(router, env->type), dest->manager, item,
+            env, &origin, attached ? chunk->blob : NULL, self->orphans);
+    if (given) {
+        counter_add(&router->node->counters, COUNTER_REDELIVERED, 1);
+    }
+    // A request ends with an error, at its asker.
+    return given || envelope_kind(env->flags) != EDRI_NOTIFICATION;
+}
+
+// hand_over is the flow_visit_fn: one frame that the life has not settled.
+static void
+hand_over(const packet_t *packet, void *arg)
+{
+    remote_t *self = arg;
+    part_t *part = packet->cargo;
+    bool here = packet->target != 0 && part->last;
+    slice_t rest = {part->chunk->data, here ? part->chunk->size : 0};
+    slice_t item;
+    slice_t content;
+    envelope_t env;
+    const dest_t *dest = dest_of(self, packet->target);
+    while (batch_next(&rest, &item, &content) &&
+           envelope_route(content, &env) == EDRI_OK) {
+        bool done = hand_over_item(self, dest, part->chunk, item, &env);
+        // What has arrived and is for all is no longer ours to count.
+        if (!done && (!packet->arrived || envelope_movable(env.flags))) {
+            counter_add(&self->router->node->counters, COUNTER_LOST, 1);
+        }
+    }
+    slots_flush(self->router);
+    part_drop(part, NULL);
+}
+
+// leave_routes takes the life's managers out of all routes.
+static void
+leave_routes(remote_t *self)
+{
+    for (size_t i = 0; i < self->dest_count; i++) {
+        dest_t *dest = self->dests[i];
+        while (dest->routes.count > 0) {
+            route_t *route = dest->routes.items[dest->routes.count - 1];
+            if (self->orphans) {
+                route_await(self->router, route, dest->manager);
+            }
+            for (unsigned link = 0; link < LINKS_MAX; link++) {
+                route_remove(self->router, route, false, NULL, dest, link);
+                route_remove(self->router, route, true, NULL, dest, link);
+            }
+        }
+    }
+}
+
+void
+remote_end(remote_t *self)
+{
+    router_t *router = self->router;
+    self->end_ms = 0;
+    self->gone_ms = router->now_ms;
+    remote_leave(self);
+    forget_credit(router, self->life);
+    self->reach.links = 0;
+    self->reach.via = 0;
+    // The frames that were sent are older than what waits in the queues, and
+    // first of all out of the routes: nothing must come back.
+    outq_t *queues = mem_new((self->dest_count + 1) * sizeof *queues);
+    for (size_t i = 0; i < self->dest_count; i++) {
+        queues[i] = self->dests[i]->queue;
+        self->dests[i]->queue = (outq_t){0};
+    }
+    leave_routes(self);
+    for (int lane = 1; lane < LANES; lane++) {
+        flow_out_give_up(&self->out[lane], hand_over, self);
+    }
+    for (size_t i = 0; i < self->dest_count; i++) {
+        chunk_t *chunk = NULL;
+        self->dests[i]->bulk_wait = 0;
+        while ((chunk = outq_take(&queues[i])) != NULL) {
+            redirect_type(self->dests[i], chunk, 0);
+            chunk_drop(&chunk);
+        }
+        dest_check(self->dests[i]);
+    }
+    free(queues);
+    // What never left was asked elsewhere; the others end here.
+    asked_life_gone(router, self->life);
+    counter_add(&router->node->counters, COUNTER_LATE, self->replies.events);
+    outq_clear(&self->replies);
+    bodies_drop(self);
+}
+
+void
+remote_gone(router_t *router, uint64_t life, edri_err_t reason, const char *why)
+{
+    remote_t *self = map_get(router->remotes, life);
+    bool guess = reason != EDRI_CLOSED && reason != EDRI_REPLACED;
+    if (self == NULL || self->gone_ms != 0) {
+        asked_life_gone(router, life);
+        return;
+    }
+    edri_log_info("NODE-GONE", "node=%s life=%016llx reason=\"%s\"", self->name,
+        (unsigned long long)life, why);
+    self->orphans = reason != EDRI_CLOSED && self->name[0] != '\0';
+    // What it sent us is nobody else's when it has ended; else it may have
+    // given it to others, and here it is begun with the mark.
+    self->fence.free = true;
+    atomic_store(&self->gate.until_ms, INT64_MAX);
+    gate_open(self, guess);
+    int64_t end_ms = guess ? lease_end(&self->lease) : 0;
+    if (router->now_ms < end_ms) {
+        self->end_ms = end_ms;
+        remote_due(self, end_ms);
+    } else {
+        remote_end(self);
+    }
+}
+
+void
+remote_returned(remote_t *self)
+{
+    edri_log_info("NODE-RETURNED", "node=%s life=%016llx", self->name,
+        (unsigned long long)self->life);
+    self->gone_ms = 0;
+    self->end_ms = 0;
+    fence_init(&self->fence, self->router->node->limits.fence_ms);
+    atomic_store(&self->gate.until_ms, 0);
+    atomic_store(&self->gate.marked, false);
+    // It knows nothing of that: a new path makes both ends agree again.
+    for (int lane = 1; lane < LANES; lane++) {
+        flow_in_missed(&self->in[lane]);
+    }
+    self->tell_ms = self->router->now_ms;
+    remote_due(self, self->tell_ms);
+}
+
+// ----- once a second
+
+// is_over says whether a life that went long ago may be forgotten.
+static bool
+is_over(const remote_t *self)
+{
+    size_t open = 0;
+    for (int lane = 1; lane < LANES; lane++) {
+        open += self->in[lane].open;
+    }
+    return self->gone_ms != 0 && open == 0 &&
+           self->router->now_ms - self->gone_ms >
+               self->router->node->limits.retention_ms;
+}
+
+void
+remotes_tick(router_t *router)
+{
+    reach_link_t links[LINKS_MAX];
+    links_reach(router, links);
+    size_t cursor = 0;
+    void *value = NULL;
+    uint64_t life = 0;
+    while (map_next(router->remotes, &cursor, &life, &value)) {
+        remote_t *remote = value;
+        if (is_over(remote)) {
+            (void)map_take(router->remotes, life);
+            (void)list_remove(&router->due, remote);
+            remote_free(remote);
+        } else if (remote->gone_ms == 0 && remote->end_ms == 0) {
+            int64_t since = reach_missing(
+                &remote->reach, links, router->link_count, router->now_ms);
+            if (since != 0 &&
+                router->now_ms - since >= router->node->limits.closed_ms) {
+                remote_gone(router, life, EDRI_NODE_DIED,
+                    "no switch knows it any more");
+            }
+        }
+    }
+}

@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: MIT
+// test_flow.c - both ends of a flow: what was sent, what came, what is settled.
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#include "core/flow_in.h"
+#include "core/flow_out.h"
+
+TestSuite(flow, .timeout = 30);
+
+static size_t dropped;
+
+static void
+drop(void *cargo, void *arg)
+{
+    (void)arg;
+    dropped += cargo != NULL;
+}
+
+static flow_out_t
+new_out(void)
+{
+    flow_out_t out;
+    dropped = 0;
+    flow_out_init(&out, 1000, drop, NULL);
+    flow_out_begin(&out, 1, 0);
+    return out;
+}
+
+// send_one adds a frame of 'events' events for target 7.
+static flow_stamp_t
+send_one(flow_out_t *out, uint32_t events, bool keep, int64_t now_ms)
+{
+    static char cargo;
+    flow_stamp_t stamp;
+    (void)flow_out_add(
+        out, &cargo, events, 7, 100, events * 31, keep, now_ms, &stamp);
+    return stamp;
+}
+
+Test(flow, example)
+{
+    flow_out_t out = new_out();
+    flow_in_t in;
+    flow_in_init(&in);
+    flow_stamp_t stamp = send_one(&out, 10, true, 0);
+    cr_expect_eq(flow_in_frame(&in, &stamp), FLOW_TAKE);
+    cr_expect(flow_in_sum(&in, &stamp, 310));
+    record_t *record = flow_in_open(&in, 7, stamp.first, stamp.first + 10);
+    Edri__Wire__Flow *word = flow_in_word(&in, false);
+    cr_expect_eq(word->arrived, 1010);
+    cr_expect(flow_out_arrived(&out, word->arrived, 3));
+    cr_expect_eq(flow_out_held(&out, 7), 100, "it is kept until settled");
+    flow_in_done(&in, 7, record);
+    word = flow_in_word(&in, false);
+    cr_assert_eq(word->n_settled, 1);
+    cr_expect_eq(word->settled[0]->below, 1010);
+    cr_expect(flow_out_settled(&out, 7, 0, word->settled[0]->below));
+    cr_expect_eq(out.weight, 0);
+    cr_expect_eq(dropped, 1);
+    cr_expect_eq(flow_out_due(&out), INT64_MAX);
+    flow_in_clear(&in);
+    flow_out_clear(&out);
+}
+
+Test(flow, what_is_not_kept_goes_when_it_has_arrived)
+{
+    flow_out_t out = new_out();
+    (void)send_one(&out, 5, false, 0);
+    (void)send_one(&out, 5, false, 0);
+    cr_expect(flow_out_arrived(&out, 1005, 1));
+    cr_expect_eq(dropped, 1);
+    cr_expect(flow_out_arrived(&out, 1003, 1), "an older word is nothing new");
+    cr_expect(flow_out_arrived(&out, 1010, 1));
+    cr_expect_eq(dropped, 2);
+    cr_expect_eq(out.weight, 0);
+    flow_out_clear(&out);
+}
+
+Test(flow, a_hole_is_a_loss_and_all_behind_it_waits_for_a_new_path)
+{
+    flow_out_t out = new_out();
+    flow_in_t in;
+    flow_in_init(&in);
+    flow_stamp_t a = send_one(&out, 1, false, 0);
+    flow_stamp_t b = send_one(&out, 2, false, 0);
+    flow_stamp_t c = send_one(&out, 3, false, 0);
+    cr_expect(a.opens && !b.opens);
+    cr_expect_eq(flow_in_frame(&in, &a), FLOW_TAKE);
+    cr_expect_eq(flow_in_frame(&in, &c), FLOW_LOST, "b is missing");
+    Edri__Wire__Flow *word = flow_in_word(&in, false);
+    cr_expect(word->lost && word->arrived == 1001 && word->path == 1);
+    cr_expect(flow_out_arrived(&out, word->arrived, 5));
+    cr_expect(flow_out_lost(&out, word->path, 0, 5));
+    cr_expect_eq(out.window, FLOW_WINDOW_FIRST / 2);
+    flow_out_begin(&out, 2, 5);
+    cr_expect_not(flow_out_lost(&out, 1, 0, 5), "that is known");
+    cr_expect_not(flow_out_open(&out, 5), "first what is missing");
+    flow_stamp_t again;
+    cr_expect_not_null(flow_out_again(&out, 5, &again));
+    cr_expect(again.opens && again.first == b.first && again.path == 2);
+    cr_expect_eq(flow_in_frame(&in, &again), FLOW_TAKE);
+    cr_expect_eq(flow_in_frame(&in, &b), FLOW_OLD);
+    cr_expect_not_null(flow_out_again(&out, 5, &again));
+    cr_expect_eq(flow_in_frame(&in, &again), FLOW_TAKE);
+    cr_expect_null(flow_out_again(&out, 5, &again));
+    cr_expect_eq(in.arrived, 1006);
+    cr_expect_not(flow_in_word(&in, false)->lost);
+    flow_in_clear(&in);
+    flow_out_clear(&out);
+}
+
+Test(flow, what_came_is_not_taken_twice)
+{
+    flow_out_t out = new_out();
+    flow_in_t in;
+    flow_in_init(&in);
+    flow_stamp_t a = send_one(&out, 4, false, 0);
+    cr_expect_eq(flow_in_frame(&in, &a), FLOW_TAKE);
+    flow_out_begin(&out, 2, 0); // the word that it arrived was lost
+    flow_stamp_t again;
+    cr_expect_not_null(flow_out_again(&out, 0, &again));
+    cr_expect_eq(flow_in_frame(&in, &again), FLOW_DUPLICATE);
+    cr_expect(in.tell, "so the source hears of it");
+    again.first -= 2; // a peer that breaks the protocol
+    again.path = 3;
+    again.events = 9;
+    cr_expect_eq(flow_in_frame(&in, &again), FLOW_MALFORMED);
+    flow_in_clear(&in);
+    flow_out_clear(&out);
+}
+
+Test(flow, a_lost_first_frame_of_a_path_is_noticed)
+{
+    flow_out_t out = new_out();
+    flow_in_t in;
+    flow_in_init(&in);
+    (void)send_one(&out, 1, false, 0);
+    flow_stamp_t b = send_one(&out, 1, false, 0);
+    cr_expect_eq(flow_in_frame(&in, &b), FLOW_LOST);
+    flow_in_clear(&in);
+    flow_out_clear(&out);
+}
+
+Test(flow, a_probe_finds_what_is_missing_at_the_end)
+{
+    flow_out_t out = new_out();
+    flow_in_t in;
+    flow_in_init(&in);
+    flow_stamp_t a = send_one(&out, 1, false, 0);
+    flow_stamp_t b = send_one(&out, 1, false, 0); // gets lost
+    cr_expect_eq(flow_in_frame(&in, &a), FLOW_TAKE);
+    cr_expect_eq(flow_out_due(&out), FLOW_PROBE_MS);
+    flow_stamp_t probe;
+    flow_out_probe(&out, FLOW_PROBE_MS, &probe);
+    cr_expect_eq(probe.events, 0);
+    cr_expect_eq(probe.first, b.first + 1);
+    cr_expect_eq(flow_out_due(&out), 3 * FLOW_PROBE_MS, "the next one later");
+    cr_expect_eq(flow_in_frame(&in, &probe), FLOW_LOST);
+    flow_in_clear(&in);
+    flow_out_clear(&out);
+}
+
+Test(flow, settled_out_of_order_is_told_as_ranges)
+{
+    flow_out_t out = new_out();
+    flow_in_t in;
+    record_t *records[6];
+    flow_in_init(&in);
+    for (int i = 0; i < 6; i++) {
+        flow_stamp_t stamp = send_one(&out, 10, true, 0);
+        cr_assert_eq(flow_in_frame(&in, &stamp), FLOW_TAKE);
+        records[i] = flow_in_open(&in, 7, stamp.first, stamp.first + 10);
+    }
+    flow_in_done(&in, 7, records[0]);
+    flow_in_done(&in, 7, records[2]);
+    flow_in_done(&in, 7, records[3]);
+    flow_in_done(&in, 7, records[5]);
+    Edri__Wire__Flow *word = flow_in_word(&in, false);
+    cr_assert_eq(word->n_settled, 1);
+    const Edri__Wire__Settled *settled = word->settled[0];
+    cr_expect_eq(settled->below, 1010);
+    cr_assert_eq(settled->n_ranges, 2);
+    cr_expect_eq(settled->ranges[0]->first, 1020);
+    cr_expect_eq(settled->ranges[0]->count, 20);
+    cr_expect_eq(settled->ranges[1]->first, 1050);
+    cr_expect(flow_out_arrived(&out, word->arrived, 0));
+    cr_expect(flow_out_settled(&out, 7, 0, settled->below));
+    cr_expect(flow_out_settled(&out, 7, 1020, 1040));
+    cr_expect_eq(flow_out_held(&out, 7), 300);
+    cr_expect_eq(flow_out_held(&out, 8), 0);
+    cr_expect_eq(flow_in_word(&in, false)->n_settled, 0, "nothing new");
+    cr_expect_eq(flow_in_word(&in, true)->n_settled, 1, "but all when asked");
+    flow_in_done(&in, 7, records[1]);
+    flow_in_done(&in, 7, records[4]);
+    cr_expect_eq(flow_in_word(&in, false)->settled[0]->below, 1060);
+    flow_in_clear(&in);
+    flow_out_clear(&out);
+}
+
+Test(flow, words_about_what_was_never_sent_are_refused)
+{
+    flow_out_t out = new_out();
+    (void)send_one(&out, 10, true, 0);
+    cr_expect_not(flow_out_arrived(&out, 1011, 0));
+    cr_expect_eq(out.arrived, 1000);
+    cr_expect_not(flow_out_settled(&out, 7, 0, 1011));
+    cr_expect_not(flow_out_settled(&out, 7, 1009, 1005));
+    cr_expect(flow_out_settled(&out, 9, 0, 1010), "nobody's frames: nothing");
+    cr_expect_eq(out.weight, 100);
+    flow_out_clear(&out);
+}
+
+Test(flow, a_denied_frame_leaves_no_hole)
+{
+    flow_out_t out = new_out();
+    flow_in_t in;
+    flow_in_init(&in);
+    flow_stamp_t a = send_one(&out, 3, false, 0);
+    flow_stamp_t b = send_one(&out, 4, false, 0);
+    flow_stamp_t c = send_one(&out, 5, false, 0);
+    cr_expect_eq(flow_in_frame(&in, &a), FLOW_TAKE);
+    cr_expect_eq(flow_out_deny(&out, b.first), 100);
+    cr_expect_eq(flow_out_deny(&out, b.first), 0);
+    flow_out_begin(&out, 2, 0);
+    flow_stamp_t again;
+    cr_expect_eq(flow_out_again(&out, 0, &again)->first, a.first);
+    cr_expect_eq(flow_in_frame(&in, &again), FLOW_DUPLICATE);
+    cr_expect_eq(flow_out_again(&out, 0, &again)->first, c.first);
+    cr_expect_eq(again.skipped, 4);
+    cr_expect_eq(flow_in_frame(&in, &again), FLOW_TAKE);
+    flow_in_clear(&in);
+    flow_out_clear(&out);
+}
+
+static size_t visited;
+
+static void
+visit(const packet_t *packet, void *arg)
+{
+    uint64_t *last = arg;
+    cr_expect_gt(packet->first, *last, "in order");
+    *last = packet->first;
+    visited++;
+}
+
+Test(flow, giving_up_hands_back_all_that_is_not_settled)
+{
+    flow_out_t out = new_out();
+    uint64_t last = 0;
+    for (int i = 0; i < 5; i++) {
+        (void)send_one(&out, 2, true, 0);
+    }
+    cr_expect(flow_out_arrived(&out, 1006, 0));
+    cr_expect(flow_out_settled(&out, 7, 0, 1002));
+    visited = 0;
+    flow_out_give_up(&out, visit, &last);
+    cr_expect_eq(visited, 4);
+    cr_expect_eq(dropped, 1);
+    cr_expect_eq(out.weight, 0);
+    cr_expect_eq(out.gone, 1010);
+    flow_out_begin(&out, 9, 0);
+    flow_stamp_t next = send_one(&out, 1, true, 0);
+    cr_expect(next.first == 1010 && next.opens, "no seq comes twice");
+    flow_out_clear(&out);
+}
+
+Test(flow, the_books_notice_what_the_source_did_not_send)
+{
+    flow_out_t out = new_out();
+    flow_in_t in;
+    flow_in_init(&in);
+    flow_stamp_t a = send_one(&out, 2, false, 0);
+    flow_stamp_t b = send_one(&out, 2, false, 0);
+    cr_expect_eq(flow_in_frame(&in, &a), FLOW_TAKE);
+    cr_expect(flow_in_sum(&in, &a, 1), "what is behind 'before' is not known");
+    cr_expect_eq(flow_in_frame(&in, &b), FLOW_TAKE);
+    cr_expect_not(flow_in_sum(&in, &b, 62), "a's sum was 62, not 1");
+    cr_expect_eq(in.differs, 1);
+    flow_in_clear(&in);
+    flow_out_clear(&out);
+}
+
+Test(flow, the_window_bounds_what_is_under_way_and_grows_by_round_trips)
+{
+    flow_out_t out = new_out();
+    size_t sent = 0;
+    while (flow_out_open(&out, 0)) {
+        (void)send_one(&out, 1, false, 0);
+        sent++;
+    }
+    cr_expect_eq(sent, FLOW_WINDOW_FIRST);
+    cr_expect(flow_out_arrived(&out, out.next, 10));
+    cr_expect_eq(out.window, FLOW_WINDOW_FIRST + 1);
+    cr_expect(flow_out_lost(&out, 1, 50, 10));
+    flow_out_begin(&out, 2, 10);
+    cr_expect_not(flow_out_open(&out, 59), "a full switch gets a pause");
+    cr_expect(flow_out_open(&out, 60));
+    flow_out_clear(&out);
+}
+
+// One flow over a network that loses frames and words, from seeds: everything
+// is taken once, in order, and all is settled in the end.
+Test(flow, any_losses)
+{
+    for (unsigned seed = 1; seed <= 300; seed++) {
+        unsigned state = seed;
+        flow_out_t out = new_out();
+        flow_in_t in;
+        uint64_t path = 1;
+        uint64_t taken = 1000;
+        int64_t now = 0;
+        flow_in_init(&in);
+        for (int step = 0; step < 400 || out.weight > 0; step++) {
+            cr_assert_lt(step, 20000, "seed %u does not end", seed);
+            bool calm = step >= 400;
+            flow_stamp_t stamp = {0};
+            bool any = flow_out_again(&out, now, &stamp) != NULL;
+            if (!any && !calm && flow_out_open(&out, now)) {
+                stamp = send_one(&out, 1 + rand_r(&state) % 3, true, now);
+                any = true;
+            } else if (!any && now >= flow_out_due(&out)) {
+                flow_out_probe(&out, now, &stamp);
+                any = true;
+            }
+            now += 1 + rand_r(&state) % 50;
+            if (any && (calm || rand_r(&state) % 10 > 0)) {
+                if (flow_in_frame(&in, &stamp) == FLOW_TAKE &&
+                    stamp.events > 0) {
+                    cr_assert_eq(stamp.first, taken, "seed %u", seed);
+                    taken += stamp.events;
+                    flow_in_done(
+                        &in, 7, flow_in_open(&in, 7, stamp.first, taken));
+                }
+            }
+            if (calm || rand_r(&state) % 4 == 0) {
+                Edri__Wire__Flow *word = flow_in_word(&in, true);
+                cr_assert(flow_out_arrived(&out, word->arrived, now));
+                for (size_t i = 0; i < word->n_settled; i++) {
+                    cr_assert(
+                        flow_out_settled(&out, 7, 0, word->settled[i]->below));
+                }
+                if (word->lost && flow_out_lost(&out, word->path, 0, now)) {
+                    flow_out_begin(&out, ++path, now);
+                }
+            }
+        }
+        cr_expect_eq(taken, out.next, "seed %u", seed);
+        flow_in_clear(&in);
+        flow_out_clear(&out);
+    }
+}
