@@ -178,6 +178,7 @@ lose(link_t *self, const char *why)
 {
     router_t *router = self->router;
     if (self->shake != SHAKE_NONE) {
+        router->returned = true;
         counter_add(&router->node->counters, COUNTER_LINKS_LOST, 1);
         counter_add(&router->node->counters, COUNTER_LOST_FRAMES,
             self->sent - self->taken);

@@ -462,6 +462,7 @@ settle(link_t *self)
         route_t *route = value;
         if ((route->answered & 1u << self->index) != 0) {
             route->settled |= (uint8_t)(1u << self->index);
+            route->early = false;
             link_ask_table(self, route->type); // who has not come back has gone
             route_reconsider(self->router, route);
         }

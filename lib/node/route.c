@@ -277,6 +277,7 @@ known(router_t *router, route_t *self)
     }
     if (!self->asked) {
         self->asked = true;
+        self->early = router->returned;
         link_resolve(router, self->type);
     }
     for (unsigned i = 0; i < router->link_count; i++) {
@@ -610,9 +611,16 @@ must_wait(router_t *router, route_t *self, uint32_t flags)
     if (!known(router, self)) {
         return true;
     }
-    // Nobody yet: requests wait until the switch has had time to hear of all.
-    return is_empty(&self->everybody) && !nobody_counts(router, self) &&
-           envelope_kind(flags) == EDRI_REQUEST;
+    if (nobody_counts(router, self)) {
+        return false;
+    }
+    // A switch that has just begun does not know of all who will come back: with
+    // nobody there it is too early to say so, and what a node that has lost its
+    // switch did not ask before may have more members than are back by now.
+    bool nobody = envelope_kind(flags) == EDRI_REQUEST
+                      ? is_empty(&self->everybody)
+                      : self->handler_count == 0;
+    return nobody || self->early;
 }
 
 // direct sends one event on; 'from' is NULL when its port has gone.
@@ -701,6 +709,7 @@ route_answered(router_t *router, route_t *self, unsigned link, bool settled)
     self->answered |= (uint8_t)(1u << link);
     if (settled) {
         self->settled |= (uint8_t)(1u << link);
+        self->early = false;
     }
     route_reconsider(router, self);
 }

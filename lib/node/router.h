@@ -161,6 +161,7 @@ struct route {
     bool asked;       // we follow its tables
     uint8_t answered; // bit per link that gave its table
     uint8_t settled;  // bit per link whose answer counts as 'no'
+    bool early;       // first asked of a switch that may not know all yet
     uint64_t version[LINKS_MAX];
     outq_t pending;        // events that wait for the first answer
     bool closed;           // its gate
@@ -460,6 +461,7 @@ struct router {
     list_t due;          // remotes that must be looked at, some time
     int64_t due_ms;      // the earliest of these
     bool opened;         // links may connect
+    bool returned;       // a session has been lost since
     bool told_ready;
     bool draining;
     bool told_drained;
