@@ -167,22 +167,8 @@ word_request(int argc, char **argv)
 
 typedef struct listener {
     edri_node_t *node;
-    long left;     // events to print; -1: no end
-    uint64_t lost; // of these, told
+    long left; // events to print; -1: no end
 } listener_t;
-
-// tell_lost says how many events are missing before the next one.
-static void
-tell_lost(listener_t *self)
-{
-    uint64_t lost = 0;
-    (void)edri_node_counter(self->node, "events.dropped_lossy", &lost);
-    if (lost > self->lost) {
-        fprintf(stderr, "edri: %llu events dropped: the output is too slow\n",
-            (unsigned long long)(lost - self->lost));
-        self->lost = lost;
-    }
-}
 
 static edri_err_t
 print_event(edri_fn_t handler, edri_task_t *task, const ProtobufCMessage *event,
@@ -194,7 +180,11 @@ print_event(edri_fn_t handler, edri_task_t *task, const ProtobufCMessage *event,
     if (self->left == 0) {
         return EDRI_OK;
     }
-    tell_lost(self);
+    uint64_t missed = edri_task_missed(task);
+    if (missed > 0) {
+        fprintf(stderr, "edri: %llu events dropped: the output is too slow\n",
+            (unsigned long long)missed);
+    }
     char *json = json_write(event, 0);
     printf("%s\n", json);
     (void)fflush(stdout);
@@ -255,7 +245,6 @@ word_listen(int argc, char **argv)
         if (guest_start(listener.node)) {
             fprintf(stderr, "edri: listening to %s\n", type->name);
             (void)edri_node_wait(listener.node);
-            tell_lost(&listener);
             code = 0;
         } else {
             fprintf(stderr, "edri: %s\n", edri_node_error(listener.node));

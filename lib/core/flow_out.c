@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "wire/envelope.h"
 
 void
 flow_out_init(flow_out_t *self, uint64_t next, flow_drop_fn *drop, void *arg)
@@ -326,6 +327,20 @@ flow_out_deny(flow_out_t *self, uint64_t first)
     self->flying -= !waits;
     forget(self, packet, true);
     return weight;
+}
+
+uint64_t
+flow_sum_batch(slice_t batch)
+{
+    slice_t item;
+    slice_t content;
+    envelope_t env;
+    uint64_t sum = 0;
+    while (batch_next(&batch, &item, &content) &&
+           envelope_route(content, &env) == EDRI_OK) {
+        sum = flow_sum(sum, env.type, env.id, item.len);
+    }
+    return sum;
 }
 
 // ----- time, and the rest

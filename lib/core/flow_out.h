@@ -26,6 +26,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/slice.h"
+
 #define FLOW_WINDOW_MIN   4
 #define FLOW_WINDOW_FIRST 16
 #define FLOW_WINDOW_MAX   64
@@ -165,6 +167,9 @@ flow_sum(uint64_t sum, uint64_t type, uint64_t id, uint64_t size)
     uint64_t x = type ^ id * UINT64_C(0x9E3779B97F4A7C15) ^ size << 40;
     return (sum ^ x) * UINT64_C(0xFF51AFD7ED558CCD);
 }
+
+// flow_sum_batch is the sum of all events of a batch, as far as it is well-formed.
+uint64_t flow_sum_batch(slice_t batch);
 
 // flow_sums puts the sum of a frame behind the sum of what came before it.
 static inline uint64_t

@@ -25,14 +25,14 @@ chunk_has_type(const chunk_t *self, uint64_t type)
 
 // fits says whether an item may join the chunk.
 static bool
-fits(const chunk_t *chunk, slice_t item, const envelope_t *env,
-    const run_t *origin, int64_t base_ms)
+fits(const chunk_t *chunk, edri_overflow_t policy, slice_t item,
+    const envelope_t *env, const run_t *origin, int64_t base_ms)
 {
     const run_t *mine = &chunk->origin;
-    return chunk->blob == NULL && mine->life == origin->life &&
-           mine->token == origin->token &&
+    return chunk->blob == NULL && chunk->policy == policy &&
+           mine->life == origin->life && mine->token == origin->token &&
            mine->redelivered == origin->redelivered &&
-           chunk->size + item.len <= WIRE_BATCH_MAX &&
+           chunk->start + chunk->size + item.len <= WIRE_BATCH_MAX &&
            (env->ttl_ms == 0 || mine->base_ms == base_ms) &&
            (chunk->type_count < WIRE_TYPES_MAX ||
                chunk_has_type(chunk, env->type));
@@ -74,19 +74,28 @@ void
 outq_append(outq_t *self, slice_t item, const envelope_t *env,
     const run_t *origin, blob_t *blob)
 {
+    outq_append_as(self, EDRI_BLOCK, item, env, origin, blob);
+}
+
+void
+outq_append_as(outq_t *self, edri_overflow_t policy, slice_t item,
+    const envelope_t *env, const run_t *origin, blob_t *blob)
+{
     chunk_t *chunk = self->last;
     int64_t base = env->ttl_ms == 0 ? 0 : origin->base_ms;
     if (chunk == NULL || blob != NULL ||
-        !fits(chunk, item, env, origin, base)) {
+        !fits(chunk, policy, item, env, origin, base)) {
         chunk = add_chunk(self, item.len, origin, base);
+        chunk->policy = policy;
     }
-    if (chunk->capacity - chunk->size < item.len) {
-        while (chunk->capacity - chunk->size < item.len) {
+    size_t used = chunk->start + chunk->size;
+    if (chunk->capacity - used < item.len) {
+        while (chunk->capacity - used < item.len) {
             chunk->capacity *= 2;
         }
         chunk->data = mem_resize(chunk->data, chunk->capacity);
     }
-    memcpy(chunk->data + chunk->size, item.data, item.len);
+    memcpy(chunk->data + used, item.data, item.len);
     chunk->size += item.len;
     chunk->events++;
     chunk->sum = flow_sum(chunk->sum, env->type, env->id, item.len);
@@ -118,6 +127,62 @@ outq_take(outq_t *self)
     self->bytes -= chunk_weight(chunk);
     self->events -= chunk->events;
     return chunk;
+}
+
+// unlink takes a chunk out of the middle.
+static void
+unlink_chunk(outq_t *self, chunk_t *before, chunk_t *chunk)
+{
+    *(before != NULL ? &before->next : &self->first) = chunk->next;
+    if (self->last == chunk) {
+        self->last = before;
+    }
+    self->bytes -= chunk_weight(chunk);
+    self->events -= chunk->events;
+    chunk_drop(&chunk);
+}
+
+bool
+outq_drop_oldest(outq_t *self, edri_overflow_t policy, uint64_t *type_p)
+{
+    chunk_t *before = NULL;
+    chunk_t *chunk = self->first;
+    while (chunk != NULL && (chunk->policy != policy || chunk->blob_sent > 0)) {
+        before = chunk;
+        chunk = chunk->next;
+    }
+    if (chunk == NULL) {
+        return false;
+    }
+    slice_t rest = chunk_batch(chunk);
+    slice_t item;
+    slice_t content;
+    envelope_t env;
+    bool fine = batch_next(&rest, &item, &content) &&
+                envelope_route(content, &env) == EDRI_OK;
+    *type_p = fine ? env.type : 0;
+    if (!fine || chunk->events == 1) {
+        unlink_chunk(self, before, chunk);
+        return true;
+    }
+    chunk->start += item.len;
+    chunk->size -= item.len;
+    chunk->events--;
+    self->bytes -= item.len;
+    self->events--;
+    return true;
+}
+
+slice_t
+chunk_batch(const chunk_t *self)
+{
+    return (slice_t){self->data + self->start, self->size};
+}
+
+uint64_t
+chunk_sum(const chunk_t *self)
+{
+    return self->start == 0 ? self->sum : flow_sum_batch(chunk_batch(self));
 }
 
 void

@@ -28,7 +28,9 @@ typedef struct chunk {
     struct chunk *next;
     atomic_uint references; // the queue's, a flow's, ZeroMQ's
     run_t origin;           // base_ms: when ttls began; 0: no ttl inside
-    uint64_t sum;           // the books' (core/flow_out.h)
+    edri_overflow_t policy; // of all its events
+    uint64_t sum;           // the books' (core/flow_out.h); see chunk_sum
+    size_t start;           // bytes at the front that were dropped
     bool keep; // some event may go to another: wait until it is settled
     uint32_t events;
     uint32_t type_count;
@@ -36,7 +38,7 @@ typedef struct chunk {
     blob_t *blob;     // the attachment, or NULL
     uint64_t blob_id; // of the event that it belongs to
     size_t blob_sent; // bytes that went as fragments already
-    size_t size;      // bytes of batch
+    size_t size;      // bytes of batch, without those dropped
     size_t capacity;
     uint8_t *data;
 } chunk_t;
@@ -53,6 +55,15 @@ typedef struct outq {
 void outq_append(outq_t *self, slice_t item, const envelope_t *env,
     const run_t *origin, blob_t *blob);
 
+// outq_append_as does so for an event that may be dropped under that policy
+// (core/overflow.h); outq_append is for BLOCK.
+void outq_append_as(outq_t *self, edri_overflow_t policy, slice_t item,
+    const envelope_t *env, const run_t *origin, blob_t *blob);
+
+// outq_drop_oldest drops the oldest event of that policy that has not begun to
+// be sent.  Returns false when there is none; else *type_p is its type.
+bool outq_drop_oldest(outq_t *self, edri_overflow_t policy, uint64_t *type_p);
+
 // outq_put appends a whole chunk, which is taken over.
 void outq_put(outq_t *self, chunk_t *chunk);
 
@@ -64,6 +75,10 @@ void outq_clear(outq_t *self);
 
 // chunk_has_type says whether an event of that type is in it.
 bool chunk_has_type(const chunk_t *self, uint64_t type);
+
+// chunk_batch is its bytes of batch; chunk_sum their sum for the books.
+slice_t chunk_batch(const chunk_t *self);
+uint64_t chunk_sum(const chunk_t *self);
 
 // chunk_weight is what a chunk counts for: batch and attachment, in bytes.
 size_t chunk_weight(const chunk_t *self);

@@ -202,7 +202,7 @@ copy_to_observers(router_t *router, const route_t *route, slice_t content,
                 &(run_t){.life = life}, blob_share(blob));
         } else {
             dest_send(member->dest, (slice_t){room, size}, &env, &(run_t){0},
-                blob_share(blob), true);
+                blob_share(blob), EDRI_DROP_OLDEST);
         }
     }
     slots_flush(router);

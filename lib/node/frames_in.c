@@ -199,6 +199,9 @@ frame_events(const frame_t *frame, const Edri__Wire__Destination *to)
             counter_add(&router->node->counters, COUNTER_DENIED, 1);
             continue;
         }
+        if (to->missed > 0) {
+            slot_missed(slot, to->missed);
+        }
         events_for(frame, slot);
         if (!frame->again) {
             frame_account(slot, frame->life, weight_of(frame));
@@ -320,16 +323,7 @@ sum_of(const frame_t *frame)
         return flow_sum(0, fragment->id, fragment->offset,
             frame->blob_count > 0 ? blob_size(frame->blobs[0]) : 0);
     }
-    slice_t rest = frame->batch;
-    slice_t item;
-    slice_t content;
-    envelope_t env;
-    uint64_t sum = 0;
-    while (batch_next(&rest, &item, &content) &&
-           envelope_route(content, &env) == EDRI_OK) {
-        sum = flow_sum(sum, env.type, env.id, item.len);
-    }
-    return sum;
+    return flow_sum_batch(frame->batch);
 }
 
 static void

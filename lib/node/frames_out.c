@@ -134,7 +134,7 @@ send_new(link_t *link, remote_t *remote, int lane, chunk_t *chunk, size_t size,
         .chunk = chunk, .from = chunk->blob_sent, .size = size, .last = last};
     bool bulk = lane == EDRI__WIRE__LANE__BULK;
     uint64_t sum =
-        bulk ? flow_sum(0, chunk->blob_id, part->from, size) : chunk->sum;
+        bulk ? flow_sum(0, chunk->blob_id, part->from, size) : chunk_sum(chunk);
     flow_out_t *out = &remote->out[lane];
     flow_stamp_t stamp;
     (void)flow_out_add(out, part, bulk ? 1 : chunk->events, target,

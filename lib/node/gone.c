@@ -48,7 +48,7 @@ redirect(dest_t *self, const chunk_t *chunk, slice_t item, slice_t content,
 static void
 redirect_type(dest_t *self, chunk_t *chunk, uint64_t type)
 {
-    slice_t rest = {chunk->data, chunk->size};
+    slice_t rest = chunk_batch(chunk);
     slice_t item;
     slice_t content;
     envelope_t env;
@@ -125,7 +125,7 @@ hand_over(const packet_t *packet, void *arg)
     remote_t *self = arg;
     part_t *part = packet->cargo;
     bool here = packet->target != 0 && part->last;
-    slice_t rest = {part->chunk->data, here ? part->chunk->size : 0};
+    slice_t rest = here ? chunk_batch(part->chunk) : (slice_t){0};
     slice_t item;
     slice_t content;
     envelope_t env;
@@ -175,6 +175,7 @@ remote_end(remote_t *self)
     // first of all out of the routes: nothing must come back.
     outq_t *queues = mem_new((self->dest_count + 1) * sizeof *queues);
     for (size_t i = 0; i < self->dest_count; i++) {
+        overflow_join(&self->dests[i]->overflow, &self->dests[i]->queue);
         queues[i] = self->dests[i]->queue;
         self->dests[i]->queue = (outq_t){0};
     }

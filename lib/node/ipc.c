@@ -298,11 +298,10 @@ on_hello(router_t *router, const uint8_t *routing, size_t size,
         return;
     }
     slot_t *slot = mem_new(sizeof *slot);
-    slot->router = router;
     slot->ipc = true;
+    slot_init(slot, router);
     slot->number = free_number(router);
     slot->manager = hello->node[0] != '\0' ? str_dup(hello->node) : NULL;
-    slot->sources = map_new();
     slot->routing_size = size;
     memcpy(slot->routing, routing, size);
     (void)map_put(router->slots, slot->number, slot);

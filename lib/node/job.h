@@ -14,7 +14,8 @@ typedef struct job {
     run_t origin;
     size_t weight; // to be released
     blob_t *blob;
-    bool movable; // its source may give it to another
+    uint64_t missed; // events that were dropped before it
+    bool movable;    // its source may give it to another
     size_t size;
     uint8_t content[]; // the envelope
 } job_t;

@@ -287,12 +287,13 @@ begin(edri_manager_t *self, token_t *token, bool last)
 
 static void
 run_method(edri_manager_t *self, const handler_t *handler, slice_t content,
-    blob_t *blob, const run_t *origin, int64_t now_ms)
+    blob_t *blob, const run_t *origin, int64_t now_ms, uint64_t missed)
 {
     edri_task_t task = {.port = self->port,
         .state = self->state,
         .handler = handler,
-        .arena = self->arena};
+        .arena = self->arena,
+        .missed = missed};
     task_run(&task, content, blob, origin, now_ms);
 }
 
@@ -337,7 +338,7 @@ resume(edri_manager_t *self, job_t *job)
         job->origin.redelivered =
             job->origin.redelivered || may == TOKEN_MARKED;
         run_method(self, job->handler, (slice_t){job->content, job->size},
-            job->blob, &job->origin, clock_ms());
+            job->blob, &job->origin, clock_ms(), job->missed);
         job_drop(job, self->port, self->port->in);
     }
 }
@@ -394,6 +395,7 @@ dispatch(edri_manager_t *self, const reader_t *at, const envelope_t *env,
         }
         job_t *job =
             job_new(handler, at->content, blob, &origin, weight, movable);
+        job->missed = port_missed(self->port);
         if (wait) {
             keep_waiting(self, job);
         } else {
@@ -404,7 +406,8 @@ dispatch(edri_manager_t *self, const reader_t *at, const envelope_t *env,
     if (token != NULL) {
         begin(self, token, at->rest.len == 0);
     }
-    run_method(self, handler, at->content, blob, &origin, now_ms);
+    run_method(self, handler, at->content, blob, &origin, now_ms,
+        port_missed(self->port));
     return weight;
 }
 

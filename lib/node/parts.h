@@ -29,8 +29,8 @@ part_of_blob_free(void *data, void *hint)
 static inline void
 part_of_batch(zmq_msg_t *part, chunk_t *chunk)
 {
-    (void)zmq_msg_init_data(
-        part, chunk->data, chunk->size, part_of_batch_free, chunk_share(chunk));
+    (void)zmq_msg_init_data(part, chunk->data + chunk->start, chunk->size,
+        part_of_batch_free, chunk_share(chunk));
 }
 
 // part_of_blob makes a part of 'size' bytes of a blob, which it shares.

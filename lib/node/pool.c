@@ -81,7 +81,8 @@ run_job(pool_t *self, job_t *job, edri_port_t *port, arena_t *arena,
     edri_task_t task = {.port = port,
         .state = self->state,
         .handler = self->handler,
-        .arena = arena};
+        .arena = arena,
+        .missed = job->missed};
     task_run(&task, (slice_t){job->content, job->size}, job->blob, &job->origin,
         clock_ms());
     settle(port);

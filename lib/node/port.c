@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "node/ask.h"
+#include "node/key.h"
 #include "wire/envelope.h"
 
 // How long a port waits for the router to answer attach and detach.
@@ -88,6 +89,16 @@ port_sleep(edri_port_t *self, int64_t deadline_ms)
 {
     edri_err_t err = self->quit ? EDRI_CLOSED : wait_bell(self, deadline_ms);
     return self->quit ? EDRI_CLOSED : err;
+}
+
+uint64_t
+port_missed(edri_port_t *self)
+{
+    // Per event: a look costs nothing, an exchange would.
+    if (atomic_load_explicit(&self->missed, memory_order_relaxed) == 0) {
+        return 0;
+    }
+    return atomic_exchange(&self->missed, 0);
 }
 
 void
@@ -368,6 +379,12 @@ send_event(edri_port_t *self, typeref_t *ref, envelope_t *env, body_t *body,
         if (err != EDRI_OK) {
             return err;
         }
+    }
+    if (ref->key != NULL) {
+        env->flags |= WIRE_KEYED;
+        env->key = body->message != NULL
+                       ? key_of_message(ref->key, body->message)
+                       : key_of_body(ref->key, body->data, body->size);
     }
     env->type = type->id;
     env->cause = self->cause;

@@ -51,7 +51,8 @@ struct edri_port {
     const demand_t *demands;
     size_t demand_count;
     bool lossy;
-    bool worker; // belongs to a manager's pool
+    _Atomic(uint64_t) missed; // dropped for it and not told; by the router
+    bool worker;              // belongs to a manager's pool
     // owner's
     map_t *types;                 // edri_type_t * → typeref_t
     const edri_type_t *last_type; // cache of 'types'
@@ -105,6 +106,9 @@ bool port_next_load(edri_port_t *self, load_t *load, bool *replies_done);
 // port_release says that bytes of 'box' are done with, ringing the router when
 // somebody waits for the room.
 void port_release(edri_port_t *self, box_t *box, size_t size);
+
+// port_missed takes how many events were dropped for it since the last call.
+uint64_t port_missed(edri_port_t *self);
 
 // port_begun says that so many events of a frame have been begun, ringing the
 // router when it waits for that.

@@ -41,6 +41,16 @@ initial_credit(void)
     return CREDIT_MAX;
 }
 
+// note_dropped is the overflow_dropped_fn of what waits here for a manager there.
+static void
+note_dropped(uint64_t type, void *arg)
+{
+    dest_t *self = arg;
+    (void)type;
+    self->missed++;
+    counter_add(&self->remote->router->node->counters, COUNTER_LOSSY, 1);
+}
+
 dest_t *
 remote_dest(remote_t *self, uint32_t target, const char *manager)
 {
@@ -53,6 +63,10 @@ remote_dest(remote_t *self, uint32_t target, const char *manager)
     dest->remote = self;
     dest->target = target;
     dest->manager = str_dup(manager);
+    dest->overflow =
+        (overflow_t){.limit = self->router->node->limits.link_queue,
+            .dropped = note_dropped,
+            .arg = dest};
     credit_out_init(&dest->credit, initial_credit());
     self->dests =
         mem_resize(self->dests, (self->dest_count + 1) * sizeof *self->dests);
@@ -68,6 +82,7 @@ remote_free(remote_t *self)
     for (size_t i = 0; i < self->dest_count; i++) {
         dest_t *dest = self->dests[i];
         outq_clear(&dest->queue);
+        overflow_clear(&dest->overflow);
         list_clear(&dest->routes);
         free(dest->manager);
         free(dest);
@@ -231,6 +246,7 @@ dest_check(dest_t *self)
         set_full(self, true);
     } else if (self->queue.bytes <= limit / 2) {
         set_full(self, false);
+        overflow_join(&self->overflow, &self->queue);
     }
 }
 
@@ -247,40 +263,18 @@ dest_wake(dest_t *self)
     }
 }
 
-// shed drops the oldest of what waits, for a receiver that may lose.  A body
-// that is half sent stays, and so does the newest.
-static void
-shed(dest_t *self, size_t limit)
-{
-    counters_t *counters = &self->remote->router->node->counters;
-    while (self->queue.bytes > limit && self->queue.first != self->queue.last &&
-           self->queue.first->blob_sent == 0) {
-        chunk_t *chunk = outq_take(&self->queue);
-        counter_add(counters, COUNTER_LOSSY, chunk->events);
-        self->missed += chunk->events;
-        chunk_drop(&chunk);
-    }
-}
-
 void
 dest_send(dest_t *self, slice_t item, const envelope_t *env,
-    const run_t *origin, blob_t *blob, bool lossy)
+    const run_t *origin, blob_t *blob, edri_overflow_t policy)
 {
-    router_t *router = self->remote->router;
-    size_t limit = router->node->limits.link_queue;
-    self->solid = self->solid || !lossy;
-    if (lossy && self->solid && self->queue.bytes > limit) {
-        counter_add(&router->node->counters, COUNTER_LOSSY, 1);
-        self->missed++;
-        blob_drop(&blob);
-        return;
-    }
+    size_t limit = self->remote->router->node->limits.link_queue;
+    bool full =
+        self->queue.bytes > limit || overflow_weight(&self->overflow) > 0;
     run_t mine = {
         .base_ms = origin->base_ms, .redelivered = origin->redelivered};
-    outq_append(&self->queue, item, env, &mine, blob);
-    if (!self->solid) {
-        shed(self, limit);
-    }
+    self->solid = self->solid || policy == EDRI_BLOCK;
+    overflow_put(
+        &self->overflow, &self->queue, full, policy, item, env, &mine, blob);
     dest_wake(self);
     dest_check(self);
 }

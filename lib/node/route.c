@@ -172,7 +172,7 @@ route_remove(router_t *router, route_t *self, bool observer, const slot_t *slot,
 static bool
 group_full(const group_t *group)
 {
-    if (group->local != NULL && !group->local->full) {
+    if (group->local != NULL && (!group->local->full || group->local->lossy)) {
         return false;
     }
     for (size_t i = 0; i < group->dest_count; i++) {
@@ -194,7 +194,9 @@ is_full(const router_t *router, const route_t *self)
     if (waiting > router->node->limits.link_queue) {
         return true;
     }
-    if (self->handler_count == 0) {
+    bool drops = self->ref != NULL && self->ref->type->overflow != EDRI_BLOCK &&
+                 self->ref->type->kind == EDRI_NOTIFICATION;
+    if (self->handler_count == 0 || drops) {
         return false;
     }
     edri_deliver_t deliver =
@@ -302,19 +304,32 @@ typedef struct item {
     const envelope_t *env;
     const run_t *run;
     blob_t *blob; // shared by those who get it
+    const route_t *route;
 } item_t;
+
+// policy_of says what happens to the event when the member is full.
+static edri_overflow_t
+policy_of(const route_t *route, const member_t *member, const envelope_t *env)
+{
+    if (envelope_kind(env->flags) == EDRI_REQUEST) {
+        return EDRI_BLOCK; // somebody waits for the answer
+    }
+    edri_overflow_t policy =
+        route->ref != NULL ? route->ref->type->overflow : EDRI_BLOCK;
+    return policy == EDRI_BLOCK && member->lossy ? EDRI_DROP_OLDEST : policy;
+}
 
 static void
 give(const member_t *member, const item_t *item)
 {
-    // Somebody waits for the answer to a request: it is not just dropped.
-    bool lossy =
-        member->lossy && envelope_kind(item->env->flags) != EDRI_REQUEST;
+    edri_overflow_t policy = policy_of(item->route, member, item->env);
     blob_t *blob = blob_share(item->blob);
     if (member->slot != NULL) {
-        slot_give(member->slot, item->bytes, item->env, item->run, blob);
+        slot_offer(
+            member->slot, item->bytes, item->env, item->run, blob, policy);
     } else {
-        dest_send(member->dest, item->bytes, item->env, item->run, blob, lossy);
+        dest_send(
+            member->dest, item->bytes, item->env, item->run, blob, policy);
     }
 }
 
@@ -416,17 +431,18 @@ free_absent(absent_t *absent)
 
 // give_back directs what has waited for a group that is there again.
 static void
-give_back(router_t *router, absent_t *absent, const group_t *group)
+give_back(router_t *router, const route_t *self, absent_t *absent,
+    const group_t *group)
 {
     chunk_t *chunk = NULL;
     while ((chunk = outq_take(&absent->queue)) != NULL) {
-        slice_t rest = {chunk->data, chunk->size};
+        slice_t rest = chunk_batch(chunk);
         slice_t bytes;
         slice_t content;
         envelope_t env;
         while (batch_next(&rest, &bytes, &content) &&
                envelope_route(content, &env) == EDRI_OK) {
-            item_t item = {bytes, &env, &chunk->origin, chunk->blob};
+            item_t item = {bytes, &env, &chunk->origin, chunk->blob, self};
             member_t member = choose(router, group);
             give(&member, &item);
         }
@@ -447,7 +463,7 @@ adopt(router_t *router, route_t *self)
             continue;
         }
         *at = absent->next;
-        give_back(router, absent, group);
+        give_back(router, self, absent, group);
         free_absent(absent);
     }
 }
@@ -499,7 +515,7 @@ route_again(router_t *router, route_t *self, const char *manager, slice_t bytes,
     const group_t *group = group_of(self, name);
     run_t run = {
         .base_ms = origin->base_ms, .redelivered = origin->redelivered};
-    item_t item = {bytes, env, &run, blob};
+    item_t item = {bytes, env, &run, blob, self};
     if (group != NULL && !is_empty(group)) {
         member_t member = choose(router, group);
         give(&member, &item);
@@ -660,7 +676,8 @@ route_event(router_t *router, slot_t *from, slice_t bytes, slice_t content,
     item_t item = {.bytes = bytes,
         .env = env,
         .run = run,
-        .blob = blob_p != NULL ? *blob_p : NULL};
+        .blob = blob_p != NULL ? *blob_p : NULL,
+        .route = route};
     // A port's earlier events of the type may still wait: keep their order.
     if (route->pending.first != NULL || must_wait(router, route, env->flags)) {
         outq_append(&route->pending, bytes, env, run, blob_share(item.blob));
@@ -682,14 +699,14 @@ route_reconsider(router_t *router, route_t *self)
     self->pending = (outq_t){0};
     chunk_t *chunk = NULL;
     while ((chunk = outq_take(&waiting)) != NULL) {
-        slice_t rest = {chunk->data, chunk->size};
+        slice_t rest = chunk_batch(chunk);
         slice_t bytes;
         slice_t content;
         envelope_t env;
         while (batch_next(&rest, &bytes, &content) &&
                envelope_route(content, &env) == EDRI_OK) {
             slot_t *from = map_get(router->slots, env.id >> 48);
-            item_t item = {bytes, &env, &chunk->origin, chunk->blob};
+            item_t item = {bytes, &env, &chunk->origin, chunk->blob, self};
             if (must_wait(router, self, env.flags)) {
                 outq_append(&self->pending, bytes, &env, &chunk->origin,
                     blob_share(chunk->blob));

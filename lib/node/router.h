@@ -32,6 +32,7 @@
 #include "core/flow_in.h"
 #include "core/flow_out.h"
 #include "core/outq.h"
+#include "core/overflow.h"
 #include "core/reach.h"
 #include "core/session.h"
 #include "node/node.h"
@@ -86,8 +87,10 @@ struct slot {
     size_t span_size;
     size_t span_events;
     run_t span_origin;
+    outq_t queue;        // of a process: frames for it; else what came while
+                         // its box was full
+    overflow_t overflow; // of that queue
     // ipc only
-    outq_t queue;      // frames for it
     outq_t flying;     // those sent that it has not taken
     uint64_t sent;     // counted frames
     uint64_t taken;    // of these, as it said
@@ -101,6 +104,9 @@ slot_t *slot_attach(router_t *router, edri_port_t *port, const uint8_t *routing,
     size_t routing_size);
 void slot_detach(slot_t *self);
 
+// slot_init makes what every slot has; 'ipc' is set before.
+void slot_init(slot_t *self, router_t *router);
+
 // slot_free frees a slot that nobody points at any more.
 void slot_free(slot_t *self);
 
@@ -109,11 +115,19 @@ void slot_free(slot_t *self);
 void slot_give(slot_t *self, slice_t item, const envelope_t *env,
     const run_t *origin, blob_t *blob);
 
+// slot_offer does so under the policy of the event's type: what does not fit
+// waits beside the box, or is dropped and counted.
+void slot_offer(slot_t *self, slice_t item, const envelope_t *env,
+    const run_t *origin, blob_t *blob, edri_overflow_t policy);
+
 // slots_flush puts all spans.
 void slots_flush(router_t *router);
 
 // slot_chunk_done ends a chunk of a process: it has been taken, or never will.
 void slot_chunk_done(slot_t *self, chunk_t **chunk_p);
+
+// slot_missed notes that so many events for it were dropped.
+void slot_missed(slot_t *self, uint64_t events);
 
 // slot_ring rings its bell with a word (0: none).
 void slot_ring(slot_t *self, char word);
@@ -252,6 +266,7 @@ struct dest {
     uint32_t target;
     char *manager;
     outq_t queue;
+    overflow_t overflow; // of that queue
     credit_out_t credit;
     size_t asked_bytes; // requests there without a reply
     bool active;        // in its link's list of senders
@@ -299,11 +314,10 @@ void remote_gone(
     router_t *router, uint64_t life, edri_err_t reason, const char *why);
 dest_t *remote_dest(remote_t *self, uint32_t target, const char *manager);
 
-// dest_send queues one item for a manager of another node.  When it is 'lossy'
-// and too much waits, the oldest is dropped (the item itself where others wait
-// that are not lossy), and counted.
+// dest_send queues one item for a manager of another node, under the policy of
+// its type: what is too much is dropped and counted.
 void dest_send(dest_t *self, slice_t item, const envelope_t *env,
-    const run_t *origin, blob_t *blob, bool lossy);
+    const run_t *origin, blob_t *blob, edri_overflow_t policy);
 
 // dest_withdrawn: the manager no longer wants the type; what had not left yet
 // goes to others who may have it, or is counted as lost.

@@ -6,6 +6,9 @@
 #include "base/alloc.h"
 #include "node/router.h"
 
+// Beside a full box waits at most this part of its limit.
+#define BESIDE 4
+
 // ----- lists
 
 void
@@ -44,12 +47,11 @@ slot_attach(router_t *router, edri_port_t *port, const uint8_t *routing,
     size_t routing_size)
 {
     slot_t *self = mem_new(sizeof *self);
-    self->router = router;
+    slot_init(self, router);
     self->number = port->number;
     self->port = port;
     self->lossy = port->lossy;
     self->manager = str_dup(port->manager);
-    self->sources = map_new();
     self->routing_size = routing_size;
     memcpy(self->routing, routing, routing_size);
     (void)map_put(router->slots, self->number, self);
@@ -111,8 +113,38 @@ slot_free(slot_t *self)
            (chunk = outq_take(&self->queue)) != NULL) {
         slot_chunk_done(self, &chunk);
     }
+    overflow_clear(&self->overflow);
     free(self->manager);
     free(self);
+}
+
+void
+slot_missed(slot_t *self, uint64_t events)
+{
+    if (!self->ipc) {
+        atomic_fetch_add(&self->port->missed, events);
+    }
+}
+
+// note_dropped is the overflow_dropped_fn of what waits for a port here.
+static void
+note_dropped(uint64_t type, void *arg)
+{
+    slot_t *self = arg;
+    (void)type;
+    slot_missed(self, 1);
+    counter_add(&self->router->node->counters, COUNTER_LOSSY, 1);
+}
+
+void
+slot_init(slot_t *self, router_t *router)
+{
+    self->router = router;
+    self->sources = map_new();
+    self->overflow =
+        (overflow_t){.limit = slot_limit(self) / (self->ipc ? 1 : BESIDE),
+            .dropped = note_dropped,
+            .arg = self};
 }
 
 void
@@ -139,36 +171,24 @@ slot_ring(slot_t *self, char word)
     }
 }
 
+// taken is what the port has not done yet.
+static size_t
+taken(const slot_t *self)
+{
+    return self->ipc ? self->queue.bytes : box_used(self->port->in);
+}
+
 size_t
 slot_used(const slot_t *self)
 {
-    return self->ipc ? self->queue.bytes : box_used(self->port->in);
+    size_t beside = overflow_weight(&self->overflow);
+    return taken(self) + beside + (self->ipc ? 0 : self->queue.bytes);
 }
 
 size_t
 slot_limit(const slot_t *self)
 {
     return self->router->node->limits.manager_queue;
-}
-
-// shed makes room in a lossy port: what it has not taken yet is dropped.
-static void
-shed(slot_t *self)
-{
-    load_t load = {0};
-    if (box_take(self->port->in, &load)) {
-        reader_t at = reader_begin(&load);
-        envelope_t env;
-        while (reader_next(&at, &env)) {
-            if (at.run->token != NULL) {
-                (void)token_begun(self->router->tokens, at.run->token, 1);
-            }
-        }
-        counter_add(&self->router->node->counters, COUNTER_LOSSY,
-            batch_count((slice_t){load.data, load.size}));
-        (void)box_release(self->port->in, load.weight);
-        load_clear(&load);
-    }
 }
 
 // set_full notes that a port has come over its limit, or back.
@@ -189,7 +209,7 @@ static size_t
 level(const slot_t *self)
 {
     size_t half = slot_limit(self) / 2;
-    size_t used = slot_used(self);
+    size_t used = taken(self);
     return self->starved && used / 2 < half ? used / 2 : half;
 }
 
@@ -213,11 +233,7 @@ watch(slot_t *self)
 static void
 filled(slot_t *self)
 {
-    if (slot_used(self) <= slot_limit(self)) {
-        return;
-    }
-    if (self->lossy && !self->ipc) {
-        shed(self);
+    if (taken(self) <= slot_limit(self)) {
         return;
     }
     set_full(self, true);
@@ -279,6 +295,22 @@ slot_give(slot_t *self, slice_t item, const envelope_t *env,
 }
 
 void
+slot_offer(slot_t *self, slice_t item, const envelope_t *env,
+    const run_t *origin, blob_t *blob, edri_overflow_t policy)
+{
+    bool waits =
+        self->queue.first != NULL || overflow_weight(&self->overflow) > 0;
+    if (!self->ipc && !waits && (policy == EDRI_BLOCK || !self->full)) {
+        slot_give(self, item, env, origin, blob);
+        return;
+    }
+    // Behind what waits already, also when it may not be dropped.
+    overflow_put(&self->overflow, &self->queue, self->full, policy, item, env,
+        origin, blob);
+    filled(self);
+}
+
+void
 slots_flush(router_t *router)
 {
     for (size_t i = 0; i < router->spans.count; i++) {
@@ -310,14 +342,29 @@ grant_all(slot_t *self)
     }
 }
 
+// go_on moves what waits beside the box into it.
+static void
+go_on(slot_t *self)
+{
+    overflow_join(&self->overflow, &self->queue);
+    while (!self->ipc && self->queue.first != NULL &&
+           taken(self) <= slot_limit(self)) {
+        chunk_t *chunk = outq_take(&self->queue);
+        put(self, chunk_batch(chunk), chunk->events, &chunk->origin,
+            blob_share(chunk->blob));
+        chunk_drop(&chunk);
+    }
+}
+
 // caught_up does what the queue's state allows.  Returns false while there is
 // still something to wait for, and a ring will come.
 static bool
 caught_up(slot_t *self)
 {
     for (;;) {
-        if (slot_used(self) <= slot_limit(self) / 2) {
-            set_full(self, false);
+        if (taken(self) <= slot_limit(self) / 2) {
+            go_on(self);
+            set_full(self, taken(self) > slot_limit(self) / 2);
         }
         if (self->starved) {
             grant_all(self);

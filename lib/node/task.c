@@ -110,6 +110,12 @@ edri_task_redelivered(const edri_task_t *self)
     return (self->env.flags & WIRE_REDELIVERED) != 0;
 }
 
+uint64_t
+edri_task_missed(const edri_task_t *self)
+{
+    return self->missed;
+}
+
 edri_err_t
 edri_task_error(const edri_task_t *self)
 {

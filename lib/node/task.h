@@ -27,6 +27,7 @@ struct edri_task {
     uint64_t life;       // of the emitter
     int64_t deadline_ms; // on clock_ms; -1: none
     char *text;          // of the failure, in the arena
+    uint64_t missed;     // events that were dropped before it
 };
 
 // task_run unpacks the event, calls the handler and sends the reply or error.

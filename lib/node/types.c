@@ -23,6 +23,10 @@ types_add(shared_map_t *types, const edri_type_t *type, typeref_t **ref_p,
     if (ref == NULL) {
         typeref_t *mine = mem_new(sizeof *mine);
         mine->type = type;
+        mine->key = type->key != NULL
+                        ? protobuf_c_message_descriptor_get_field_by_name(
+                              type->message, type->key)
+                        : NULL;
         ref = shared_map_add(types, type->id, mine);
         if (ref != mine) {
             free(mine);

@@ -21,8 +21,9 @@
 // typeref_t is one type as this node knows it; it lives as long as the node.
 typedef struct typeref {
     const edri_type_t *type;
-    atomic_bool closed;  // the gate; written by the router
-    atomic_bool handled; // some manager here demands it
+    const ProtobufCFieldDescriptor *key; // the key field, or NULL
+    atomic_bool closed;                  // the gate; written by the router
+    atomic_bool handled;                 // some manager here demands it
 } typeref_t;
 
 // types_add makes a type known to the node and returns its entry in *ref_p.

@@ -149,14 +149,12 @@ warn_early(
         const char *name;
         bool set;
     } options[] = {
-        {"key", raw->key != NULL},
+        {"key", raw->key != NULL && raw->overflow != EDRI__OVERFLOW__LATEST},
         {"priority", raw->has_priority},
         {"durable", raw->has_durable && raw->durable},
         {"lost", raw->has_lost},
         {"retain", raw->retain != NULL},
         {"retry", raw->retry != NULL},
-        {"overflow",
-            raw->has_overflow && raw->overflow != EDRI__OVERFLOW__BLOCK},
     };
     for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
         if (options[i].set) {

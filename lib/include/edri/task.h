@@ -56,6 +56,11 @@ int64_t edri_task_remaining_ms(const edri_task_t *self);
 // at a member that ended.
 bool edri_task_redelivered(const edri_task_t *self);
 
+// edri_task_missed returns how many events for this manager were dropped, since
+// the one that it got before, because it was full: it is lossy, or the types'
+// overflow says so.
+uint64_t edri_task_missed(const edri_task_t *self);
+
 // edri_task_error, _error_text: in an observer, how the request ended: EDRI_OK
 // with a reply, or an error with its text ("" if none).  Borrowed.
 edri_err_t edri_task_error(const edri_task_t *self);
