@@ -18,6 +18,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define LINKS_MAX 8 // switches of a node
+
 // reach_link_t is what a link looks like now.
 typedef struct reach_link {
     uint64_t session; // never the same twice; 0: the link is down

@@ -191,10 +191,7 @@ lose(link_t *self, const char *why)
     size_t cursor = 0;
     void *value = NULL;
     while (map_next(router->routes, &cursor, NULL, &value)) {
-        route_t *route = value;
-        route->answered &= (uint8_t) ~(1u << self->index);
-        route->settled &= (uint8_t) ~(1u << self->index);
-        route->version[self->index] = 0;
+        resolve_lost(&((route_t *)value)->resolve, self->index);
     }
     links_requeue(self);
     // What waited for this switch's answer waits no more.

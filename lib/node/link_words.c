@@ -273,7 +273,7 @@ resolve_all(link_t *self)
     size_t capacity = map_size(self->router->routes);
     resolve.types = mem_new((capacity + 1) * sizeof(uint64_t));
     while (map_next(self->router->routes, &cursor, NULL, &value)) {
-        if (((route_t *)value)->asked) {
+        if (((route_t *)value)->resolve.asked) {
             resolve.types[resolve.n_types++] = ((route_t *)value)->type;
         }
     }
@@ -402,27 +402,27 @@ on_table(link_t *self, const Edri__Link__Table *table)
     if (table->settled) {
         drop_absent(self, route, table);
     }
-    route->version[self->index] = table->version;
+    resolve_table(&route->resolve, self->index, table->version, table->settled);
     say_seen(self, table->type, table->version);
-    route_answered(self->router, route, self->index, table->settled);
+    route_reconsider(self->router, route);
 }
 
 static void
 on_change(link_t *self, const Edri__Link__Change *change)
 {
     route_t *route = map_get(self->router->routes, change->type);
-    if (route == NULL || !route->asked) {
+    if (route == NULL || !route->resolve.asked) {
         return;
     }
-    if (change->version != route->version[self->index] + 1) {
+    if (!resolve_change(
+            &route->resolve, self->index, change->version, change->settled)) {
         link_ask_table(self, change->type); // one was missed
         return;
     }
     remove_members(self, route, change->removed, change->n_removed);
     add_members(self, route, change->added, change->n_added);
-    route->version[self->index] = change->version;
     say_seen(self, change->type, change->version);
-    route_answered(self->router, route, self->index, change->settled);
+    route_reconsider(self->router, route);
 }
 
 void
@@ -460,9 +460,7 @@ settle(link_t *self)
     void *value = NULL;
     while (map_next(self->router->routes, &cursor, NULL, &value)) {
         route_t *route = value;
-        if ((route->answered & 1u << self->index) != 0) {
-            route->settled |= (uint8_t)(1u << self->index);
-            route->early = false;
+        if (resolve_settled(&route->resolve, self->index)) {
             link_ask_table(self, route->type); // who has not come back has gone
             route_reconsider(self->router, route);
         }

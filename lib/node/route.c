@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "core/choice.h"
 #include "node/router.h"
 
 route_t *
@@ -241,63 +242,29 @@ route_gate(router_t *router, route_t *self)
 
 // ----- choosing
 
-// choose picks the member of a group that gets the next event: the local one
-// while its queue is below half, else the less loaded of two picked at random
-// (M. Mitzenmacher, "The power of two choices", 2001).
+static size_t
+load_of(size_t member, const void *arg)
+{
+    const group_t *group = arg;
+    return dest_load(group->dests[member]);
+}
+
+// choose picks the member of a group that gets the next event.
 static member_t
 choose(router_t *router, const group_t *group)
 {
-    slot_t *local = group->local;
-    if (local != NULL &&
-        (group->dest_count == 0 || slot_used(local) < slot_limit(local) / 2)) {
-        return (member_t){.slot = local};
+    slot_t *slot = group->local;
+    choice_local_t local = {0};
+    if (slot != NULL) {
+        local = (choice_local_t){slot_used(slot), slot_limit(slot)};
     }
-    size_t count = group->dest_count;
-    uint64_t random = router_random(router);
-    dest_t *first = group->dests[random % count];
-    if (count > 1) {
-        size_t step = 1 + (random >> 32) % (count - 1);
-        dest_t *second = group->dests[(random % count + step) % count];
-        if (dest_load(second) < dest_load(first)) {
-            first = second;
-        }
-    }
-    if (local != NULL && slot_used(local) < dest_load(first)) {
-        return (member_t){.slot = local};
-    }
-    return (member_t){.dest = first};
+    size_t picked = choice_pick(slot != NULL ? &local : NULL, group->dest_count,
+        load_of, group, router_random(router));
+    return picked == CHOICE_LOCAL ? (member_t){.slot = slot}
+                                  : (member_t){.dest = group->dests[picked]};
 }
 
 // ----- directing
-
-// known says whether all switches have said who demands the type; else asks.
-static bool
-known(router_t *router, route_t *self)
-{
-    if (router->link_count == 0) {
-        return true;
-    }
-    if (!self->asked) {
-        self->asked = true;
-        self->early = router->returned;
-        link_resolve(router, self->type);
-    }
-    for (unsigned i = 0; i < router->link_count; i++) {
-        // A link that is down is not waited for: its members are kept.
-        if (router->links[i].session.state == SESSION_UP &&
-            (self->answered & 1u << i) == 0) {
-            return false;
-        }
-    }
-    return self->answered != 0 || self->handler_count > 0;
-}
-
-// nobody_counts says whether "nobody demands it" is final.
-static bool
-nobody_counts(const router_t *router, const route_t *self)
-{
-    return router->link_count == 0 || self->settled != 0;
-}
 
 typedef struct item {
     slice_t bytes;
@@ -621,22 +588,22 @@ direct_request(
 static bool
 must_wait(router_t *router, route_t *self, uint32_t flags)
 {
-    if ((flags & WIRE_NODE_ONLY) != 0) {
+    if ((flags & WIRE_NODE_ONLY) != 0 || router->link_count == 0) {
         return false;
     }
-    if (!known(router, self)) {
-        return true;
+    if (resolve_ask(&self->resolve, router->returned)) {
+        link_resolve(router, self->type);
     }
-    if (nobody_counts(router, self)) {
-        return false;
+    bool members = self->handler_count > 0;
+    bool takers = envelope_kind(flags) == EDRI_REQUEST
+                      ? !is_empty(&self->everybody)
+                      : members;
+    uint8_t up = 0;
+    for (unsigned i = 0; i < router->link_count; i++) {
+        up |= (uint8_t)((router->links[i].session.state == SESSION_UP) << i);
     }
-    // A switch that has just begun does not know of all who will come back: with
-    // nobody there it is too early to say so, and what a node that has lost its
-    // switch did not ask before may have more members than are back by now.
-    bool nobody = envelope_kind(flags) == EDRI_REQUEST
-                      ? is_empty(&self->everybody)
-                      : self->handler_count == 0;
-    return nobody || self->early;
+    return resolve_waits(&self->resolve, up,
+        (uint8_t)((1u << router->link_count) - 1), members, takers);
 }
 
 // direct sends one event on; 'from' is NULL when its port has gone.
@@ -718,17 +685,6 @@ route_reconsider(router_t *router, route_t *self)
         chunk_drop(&chunk);
     }
     route_gate(router, self);
-}
-
-void
-route_answered(router_t *router, route_t *self, unsigned link, bool settled)
-{
-    self->answered |= (uint8_t)(1u << link);
-    if (settled) {
-        self->settled |= (uint8_t)(1u << link);
-        self->early = false;
-    }
-    route_reconsider(router, self);
 }
 
 void

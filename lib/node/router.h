@@ -34,13 +34,13 @@
 #include "core/outq.h"
 #include "core/overflow.h"
 #include "core/reach.h"
+#include "core/resolve.h"
 #include "core/session.h"
 #include "node/node.h"
 #include "node/port.h"
 #include "node/token.h"
 #include "wire/frame.h"
 
-#define LINKS_MAX       8  // switches of a node
 #define FRAME_PARTS_MAX 64 // of one frame: batch and attachments
 #define LANES           4  // of Head.lane; flows have those from 1 on
 
@@ -172,11 +172,7 @@ struct route {
     group_t *groups;    // of handlers by name; then everybody
     size_t group_count; // without everybody
     group_t everybody;
-    bool asked;       // we follow its tables
-    uint8_t answered; // bit per link that gave its table
-    uint8_t settled;  // bit per link whose answer counts as 'no'
-    bool early;       // first asked of a switch that may not know all yet
-    uint64_t version[LINKS_MAX];
+    resolve_t resolve;     // what the switches said of it
     outq_t pending;        // events that wait for the first answer
     bool closed;           // its gate
     list_t waiters;        // slots that wait for the gate
@@ -197,10 +193,6 @@ void route_add(router_t *router, route_t *route, bool observer, member_t member,
     unsigned link);
 void route_remove(router_t *router, route_t *route, bool observer,
     const slot_t *slot, const dest_t *dest, unsigned link);
-
-// route_answered: a link gave its table; what waited is directed.
-void route_answered(
-    router_t *router, route_t *route, unsigned link, bool settled);
 
 // route_again gives one notification that went to a manager of that name, which
 // has left, to another of its group (ONE: to anybody).  Without one it waits
