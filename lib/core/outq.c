@@ -173,6 +173,17 @@ outq_drop_oldest(outq_t *self, edri_overflow_t policy, uint64_t *type_p)
     return true;
 }
 
+bool
+chunk_same(const chunk_t *self, const chunk_t *other)
+{
+    return self != NULL && other != NULL && self->sum == other->sum &&
+           self->size == other->size && self->events == other->events &&
+           self->start == 0 && other->start == 0 && self->blob == other->blob &&
+           self->origin.base_ms == other->origin.base_ms &&
+           self->origin.redelivered == other->origin.redelivered &&
+           memcmp(self->data, other->data, self->size) == 0;
+}
+
 slice_t
 chunk_batch(const chunk_t *self)
 {

@@ -76,6 +76,9 @@ void outq_clear(outq_t *self);
 // chunk_has_type says whether an event of that type is in it.
 bool chunk_has_type(const chunk_t *self, uint64_t type);
 
+// chunk_same says whether two chunks (or NULL) hold the very same events.
+bool chunk_same(const chunk_t *self, const chunk_t *other);
+
 // chunk_batch is its bytes of batch; chunk_sum their sum for the books.
 slice_t chunk_batch(const chunk_t *self);
 uint64_t chunk_sum(const chunk_t *self);

@@ -38,6 +38,8 @@
     X(NOBODY, "requests.no_responder", "requests that nobody handles")         \
     X(DIED, "requests.responder_died", "requests whose responder ended")       \
     X(LATE, "replies.late", "replies that nobody waited for any more")         \
+    X(SHARED_FRAMES, "frames.shared",                                          \
+        "copies that the switch made of a frame")                              \
     X(FRAMES_OUT, "frames.sent", "frames sent to switches")                    \
     X(FRAMES_IN, "frames.received", "frames received from switches")           \
     X(LINKS_UP, "links.up", "sessions with switches opened")                   \

@@ -5,7 +5,8 @@
 // Each link gives turns: to what must be sent again, to replies, to the queues
 // of managers.  A frame is one chunk of one queue; it goes when the link's
 // window (untaken frames), the flow's window and the manager's credit allow.
-// Replies need no credit.  A body that is too large for one message goes as
+// Replies need no credit.  Where several managers get the very same chunk next,
+// one frame names them all and the switch makes the copies.  A body that is too large for one message goes as
 // fragments in the BULK lane, the envelope with the last; the queue then waits
 // until they have arrived, so that younger events in the EVENT lane do not
 // overtake it.
@@ -18,6 +19,9 @@
 
 // Counted frames that the peer has not taken yet, at most.
 #define WINDOW 8
+
+// Receivers of one frame, at most.
+#define COPIES_MAX 32
 
 // An attachment over this goes in parts of this size: a ZeroMQ message must
 // stay under WIRE_MESSAGE_MAX with everything.
@@ -47,11 +51,8 @@ frame_head(head_t *head, Edri__Wire__Destination *to,
 }
 
 static void
-stamp_head(head_t *head, const flow_stamp_t *stamp)
+stamp_to(Edri__Wire__Destination *to, const flow_stamp_t *stamp)
 {
-    Edri__Wire__Destination *to = head->to[0];
-    head->path = stamp->path;
-    head->events = stamp->events;
     to->first = stamp->first;
     to->skipped = stamp->skipped;
     to->opens = stamp->opens;
@@ -65,7 +66,8 @@ frame_probe(link_t *link, remote_t *remote, int lane, const flow_stamp_t *stamp)
     Edri__Wire__Destination to;
     Edri__Wire__Destination *to_p;
     frame_head(&head, &to, &to_p, remote, lane);
-    stamp_head(&head, stamp);
+    head.path = stamp->path;
+    stamp_to(&to, stamp);
     head.probe = true;
     (void)link_send_head(link, &head, false);
 }
@@ -78,26 +80,54 @@ age_of(const router_t *router, const chunk_t *chunk)
     return age > 0 ? (uint32_t)age : 0;
 }
 
-// send_packet sends what a flow keeps, as the stamp says.  When the link breaks
-// meanwhile it goes again on the next path.
+// copy_t is a frame as one of its receivers gets it.
+typedef struct copy {
+    remote_t *remote;
+    uint32_t target; // 0: replies
+    flow_stamp_t stamp;
+    uint64_t missed;
+    bool again;
+} copy_t;
+
 static void
-send_packet(link_t *link, remote_t *remote, int lane, const part_t *part,
-    uint32_t target, const flow_stamp_t *stamp, bool again, uint64_t missed)
+address(Edri__Wire__Destination *to, copy_t *copy, const chunk_t *chunk)
+{
+    edri__wire__destination__init(to);
+    to->life = copy->remote->life;
+    to->path = copy->stamp.path;
+    stamp_to(to, &copy->stamp);
+    to->targets = &copy->target;
+    to->n_targets = copy->target != 0;
+    to->again = copy->again;
+    to->missed = copy->missed;
+    to->redelivered = chunk->origin.redelivered;
+}
+
+// send_copies sends what flows keep, once for all who get it: the switch makes
+// the copies.  When the link breaks meanwhile it goes again on the next path.
+static void
+send_copies(
+    link_t *link, int lane, const part_t *part, copy_t *copies, size_t count)
 {
     chunk_t *chunk = part->chunk;
-    head_t head;
-    Edri__Wire__Destination to;
-    Edri__Wire__Destination *to_p;
+    head_t head = EDRI__WIRE__HEAD__INIT;
+    Edri__Wire__Destination to[COPIES_MAX];
+    Edri__Wire__Destination *to_p[COPIES_MAX];
     Edri__Wire__Flow *flows[LANES];
     Edri__Wire__Fragment fragment = EDRI__WIRE__FRAGMENT__INIT;
-    frame_head(&head, &to, &to_p, remote, lane);
-    stamp_head(&head, stamp);
-    words_attach(remote, &head, flows);
-    to.targets = &target;
-    to.n_targets = target != 0;
-    to.again = again;
-    to.missed = missed;
-    to.redelivered = chunk->origin.redelivered;
+    for (size_t i = 0; i < count; i++) {
+        address(&to[i], &copies[i], chunk);
+        to_p[i] = &to[i];
+    }
+    if (count == 1) {
+        to[0].path = 0; // is the head's
+        words_attach(copies[0].remote, &head, flows);
+    }
+    head.to = to_p;
+    head.n_to = count;
+    head.path = copies[0].stamp.path;
+    head.events = copies[0].stamp.events;
+    head.lane = (Edri__Wire__Lane)lane;
     head.age_ms = age_of(link->router, chunk);
     head.types = chunk->types;
     head.n_types = chunk->type_count;
@@ -123,28 +153,36 @@ send_packet(link_t *link, remote_t *remote, int lane, const part_t *part,
     }
 }
 
-// send_new gives a part of a chunk, which is taken over, its place in the flow
-// and sends it.
-static void
-send_new(link_t *link, remote_t *remote, int lane, chunk_t *chunk, size_t size,
-    bool last, uint32_t target, uint64_t missed)
+// place gives a part of a chunk, which is taken over, its place in the flow to
+// the copy's receiver.
+static const part_t *
+place(copy_t *copy, int lane, chunk_t *chunk, size_t size, bool last)
 {
+    router_t *router = copy->remote->router;
     part_t *part = mem_resize(NULL, sizeof *part);
     *part = (part_t){
         .chunk = chunk, .from = chunk->blob_sent, .size = size, .last = last};
     bool bulk = lane == EDRI__WIRE__LANE__BULK;
     uint64_t sum =
         bulk ? flow_sum(0, chunk->blob_id, part->from, size) : chunk_sum(chunk);
-    flow_out_t *out = &remote->out[lane];
-    flow_stamp_t stamp;
-    (void)flow_out_add(out, part, bulk ? 1 : chunk->events, target,
+    flow_out_t *out = &copy->remote->out[lane];
+    (void)flow_out_add(out, part, bulk ? 1 : chunk->events, copy->target,
         (last ? sizeof *chunk + chunk->capacity : 0) + size, sum,
-        chunk->keep && last, link->router->now_ms, &stamp);
-    remote_due(remote, flow_out_due(out));
-    send_packet(link, remote, lane, part, target, &stamp, false, missed);
+        chunk->keep && last, router->now_ms, &copy->stamp);
+    remote_due(copy->remote, flow_out_due(out));
     if (last) {
-        counter_add(&link->router->node->counters, COUNTER_SENT, chunk->events);
+        counter_add(&router->node->counters, COUNTER_SENT, chunk->events);
     }
+    return part;
+}
+
+static void
+send_new(link_t *link, remote_t *remote, int lane, chunk_t *chunk, size_t size,
+    bool last, uint32_t target)
+{
+    copy_t copy = {.remote = remote, .target = target};
+    const part_t *part = place(&copy, lane, chunk, size, last);
+    send_copies(link, lane, part, &copy, 1);
 }
 
 // send_fragment sends the next part of a large body.  Returns true when the
@@ -156,11 +194,11 @@ send_fragment(link_t *link, remote_t *remote, outq_t *queue, uint32_t target)
     size_t left = blob_size(chunk->blob) - chunk->blob_sent;
     if (left <= FRAGMENT_MAX) {
         send_new(link, remote, EDRI__WIRE__LANE__BULK, outq_take(queue), left,
-            true, target, 0);
+            true, target);
         return true;
     }
     send_new(link, remote, EDRI__WIRE__LANE__BULK, chunk_share(chunk),
-        FRAGMENT_MAX, false, target, 0);
+        FRAGMENT_MAX, false, target);
     chunk->blob_sent += FRAGMENT_MAX;
     return false;
 }
@@ -220,6 +258,65 @@ holds_much(const dest_t *dest)
     return held > 2 * remote->router->node->limits.link_queue;
 }
 
+// may_go says whether the flow and the manager's credit allow a chunk; if so
+// the credit is spent.
+static bool
+may_go(link_t *link, dest_t *dest, const chunk_t *chunk, int lane)
+{
+    if (!flow_out_open(&dest->remote->out[lane], link->router->now_ms) ||
+        holds_much(dest)) {
+        return false;
+    }
+    if (chunk->blob_sent > 0) {
+        return true; // spent with its first part
+    }
+    size_t weight = chunk_weight(chunk);
+    if (!credit_out_may(&dest->credit, weight)) {
+        if (credit_out_want(&dest->credit, weight)) {
+            send_want(link, dest, weight);
+        }
+        return false;
+    }
+    credit_out_sent(&dest->credit, weight);
+    return true;
+}
+
+// copy_for begins the copy of a dest's first chunk.
+static copy_t
+copy_for(dest_t *dest)
+{
+    copy_t copy = {
+        .remote = dest->remote, .target = dest->target, .missed = dest->missed};
+    dest->missed = 0;
+    return copy;
+}
+
+// gather adds the copies of others on this link who get the very same events
+// next: those of an ALL type, as a rule.
+static size_t
+gather(link_t *link, const dest_t *first, chunk_t *chunk, copy_t *copies)
+{
+    int lane = EDRI__WIRE__LANE__EVENT;
+    size_t count = 1;
+    for (size_t i = 0; i < link->senders.count && count < COPIES_MAX; i++) {
+        dest_t *dest = link->senders.items[i];
+        if (dest == first || dest->bulk_wait != 0 ||
+            !chunk_same(dest->queue.first, chunk) ||
+            !may_go(link, dest, chunk, lane)) {
+            continue;
+        }
+        chunk_t *same = outq_take(&dest->queue);
+        chunk_drop(&same);
+        copies[count] = copy_for(dest);
+        (void)place(
+            &copies[count++], lane, chunk_share(chunk), attached(chunk), true);
+        dest_check(dest);
+    }
+    counter_add(
+        &link->router->node->counters, COUNTER_SHARED_FRAMES, count - 1);
+    return count;
+}
+
 // dest_turn sends one frame if it may.  Returns false when the dest has
 // nothing that may go now: it leaves the turn.
 static bool
@@ -232,26 +329,18 @@ dest_turn(link_t *link, dest_t *dest)
     }
     bool large = is_large(chunk);
     int lane = large ? EDRI__WIRE__LANE__BULK : EDRI__WIRE__LANE__EVENT;
-    if (!flow_out_open(&remote->out[lane], link->router->now_ms) ||
-        holds_much(dest)) {
+    if (!may_go(link, dest, chunk, lane)) {
         return false;
     }
-    size_t weight = chunk_weight(chunk);
-    if (chunk->blob_sent == 0) {
-        if (!credit_out_may(&dest->credit, weight)) {
-            if (credit_out_want(&dest->credit, weight)) {
-                send_want(link, dest, weight);
-            }
-            return false;
-        }
-        credit_out_sent(&dest->credit, weight);
-    }
     if (!large) {
-        uint64_t missed = dest->missed;
-        dest->missed = 0;
+        copy_t copies[COPIES_MAX] = {copy_for(dest)};
         chunk = outq_take(&dest->queue);
-        send_new(link, remote, lane, chunk, attached(chunk), true, dest->target,
-            missed);
+        const part_t *part =
+            place(&copies[0], lane, chunk, attached(chunk), true);
+        size_t count = link->senders.count > 1 && !chunk->keep
+                           ? gather(link, dest, chunk, copies)
+                           : 1;
+        send_copies(link, lane, part, copies, count);
     } else if (send_fragment(link, remote, &dest->queue, dest->target)) {
         dest->bulk_wait = remote->out[lane].next;
     }
@@ -275,7 +364,7 @@ reply_turn(link_t *link, remote_t *remote)
         (void)send_fragment(link, remote, &remote->replies, 0);
     } else {
         chunk = outq_take(&remote->replies);
-        send_new(link, remote, lane, chunk, attached(chunk), true, 0, 0);
+        send_new(link, remote, lane, chunk, attached(chunk), true, 0);
     }
     return remote->replies.first != NULL;
 }
@@ -286,12 +375,12 @@ static bool
 again_turn(link_t *link, remote_t *remote)
 {
     for (int lane = 1; lane < LANES; lane++) {
-        flow_stamp_t stamp;
-        const packet_t *packet =
-            flow_out_again(&remote->out[lane], link->router->now_ms, &stamp);
+        copy_t copy = {.remote = remote, .again = true};
+        const packet_t *packet = flow_out_again(
+            &remote->out[lane], link->router->now_ms, &copy.stamp);
         if (packet != NULL) {
-            send_packet(link, remote, lane, packet->cargo, packet->target,
-                &stamp, true, 0);
+            copy.target = packet->target;
+            send_copies(link, lane, packet->cargo, &copy, 1);
             remote_due(remote, flow_out_due(&remote->out[lane]));
             return true;
         }

@@ -406,3 +406,69 @@ Test(modes, members_come_and_go_and_nothing_is_lost)
         lost);
     stop_switch(&hub);
 }
+
+// ----- one frame for several
+
+typedef struct counted {
+    atomic_ulong count;
+    uint64_t next;
+    atomic_ulong wrong;
+} counted_t;
+
+static edri_err_t
+on_numbered(edri_task_t *task, const Shop__OrderPlaced *order)
+{
+    counted_t *self = edri_task_state(task);
+    self->wrong += order->id != self->next++;
+    self->count++;
+    return EDRI_OK;
+}
+
+Test(modes, events_for_all_go_to_the_switch_once)
+{
+    enum {
+        EVENTS = 50000,
+        MANAGERS = 4
+    };
+    hub_t hub = start_switch();
+    counted_t seen[MANAGERS] = {0};
+    edri_node_t *nodes[3] = {NULL};
+    const char *names[] = {"a", "b", "c"};
+    for (int i = 0; i < 3; i++) {
+        nodes[i] = new_node(&hub, names[i]);
+        edri_manager_t *manager = edri_node_manager(nodes[i], "stock");
+        edri_manager_set_state(manager, &seen[i], NULL);
+        shop_order_placed_handle(manager, on_numbered, EDRI_METHOD);
+    }
+    // Two on one node: each has its own place in the flow to that node.
+    edri_manager_t *manager = edri_node_manager(nodes[2], "audit");
+    edri_manager_set_state(manager, &seen[3], NULL);
+    shop_order_placed_handle(manager, on_numbered, EDRI_METHOD);
+    for (int i = 0; i < 3; i++) {
+        start(nodes[i]);
+    }
+    edri_node_t *client = new_node(&hub, "client");
+    start(client);
+    edri_port_t *port = edri_node_port(client);
+    Shop__OrderPlaced order = SHOP__ORDER_PLACED__INIT;
+    for (uint64_t i = 0; i < EVENTS; i++) {
+        order.id = i;
+        cr_assert_eq(shop_order_placed_emit(port, &order), EDRI_OK);
+    }
+    for (int i = 0; i < MANAGERS; i++) {
+        cr_expect(await(&seen[i].count, EVENTS));
+        cr_expect_eq(seen[i].wrong, 0, "in order, each once");
+    }
+    uint64_t shared = 0;
+    uint64_t sent = 0;
+    (void)edri_node_counter(client, "frames.shared", &shared);
+    (void)edri_node_counter(client, "events.sent", &sent);
+    cr_expect_eq(sent, MANAGERS * (uint64_t)EVENTS);
+    cr_expect_gt(shared, 0);
+    edri_port_destroy(&port);
+    edri_node_destroy(&client);
+    for (int i = 0; i < 3; i++) {
+        edri_node_destroy(&nodes[i]);
+    }
+    stop_switch(&hub);
+}

@@ -111,3 +111,23 @@ Test(outq, what_must_not_share_a_frame)
     outq_clear(&queue);
     cr_expect_eq(queue.bytes, 0);
 }
+
+Test(outq, the_very_same_events_are_recognised)
+{
+    outq_t queues[4] = {0};
+    for (int i = 0; i < 4; i++) {
+        append(&queues[i], 10, 1, 0, 0, 0, NULL);
+        append(&queues[i], 20, i == 3 ? 3 : 2, 0, 0, 0, NULL);
+    }
+    append(&queues[2], 5, 5, 0, 0, 0, NULL); // has more
+    cr_expect(chunk_same(queues[0].first, queues[1].first));
+    cr_expect_not(chunk_same(queues[0].first, queues[2].first));
+    cr_expect_not(chunk_same(queues[0].first, queues[3].first));
+    cr_expect_not(chunk_same(queues[0].first, NULL));
+    cr_expect_not(chunk_same(NULL, queues[0].first));
+    queues[1].first->data[29] = 77; // sum and sizes alone would not tell
+    cr_expect_not(chunk_same(queues[0].first, queues[1].first));
+    for (int i = 0; i < 4; i++) {
+        outq_clear(&queues[i]);
+    }
+}
