@@ -7,6 +7,10 @@
 // So a reply is accepted only from a life that was asked, once for each
 // manager there, and an ended responder is an error at once.  The deadline
 // itself is the asking port's: here it only bounds the memory.
+//
+// A request to ONE whose type says 'retry' is kept as it was emitted.  When its
+// responder ended or failed it goes to whoever is chosen then, marked
+// 'redelivered', after a pause that doubles; the asker gets the last error.
 
 #include <stdlib.h>
 
@@ -15,6 +19,17 @@
 
 // Entries stay a little longer than their deadline: late replies are counted.
 #define LINGER_MS 1000
+
+// attempt_t is what the next try of a request needs.
+typedef struct attempt {
+    uint8_t *item; // as emitted
+    size_t size;
+    blob_t *blob;
+    int64_t base_ms; // when its time to live began
+    int64_t at_ms;   // when it is due; 0: one is under way
+    uint32_t tries;  // begun so far
+    const edri_type_t *type;
+} attempt_t;
 
 typedef struct responder {
     uint64_t life;
@@ -38,6 +53,7 @@ struct asked {
     size_t capacity;
     responder_t *responders; // 'one', or memory of its own
     responder_t one;
+    attempt_t *attempt; // NULL: not tried again
 };
 
 // ----- the books
@@ -87,6 +103,32 @@ asked_member(
     }
 }
 
+void
+asked_keep(asked_t *self, slice_t item, int64_t base_ms, blob_t *blob)
+{
+    uint8_t *copy = mem_resize(NULL, item.len);
+    memcpy(copy, item.data, item.len);
+    self->attempt = mem_new(sizeof *self->attempt);
+    *self->attempt = (attempt_t){.item = copy,
+        .size = item.len,
+        .blob = blob_share(blob),
+        .base_ms = base_ms,
+        .tries = 1,
+        .type = self->route->ref->type};
+}
+
+static void
+drop_attempt(router_t *router, asked_t *self)
+{
+    if (self->attempt != NULL) {
+        (void)list_remove(&router->retries, self);
+        free(self->attempt->item);
+        blob_drop(&self->attempt->blob);
+        free(self->attempt);
+        self->attempt = NULL;
+    }
+}
+
 static void
 settle(asked_t *self, responder_t *responder)
 {
@@ -105,6 +147,7 @@ forget(router_t *router, asked_t *self)
             settle(self, &self->responders[i]);
         }
     }
+    drop_attempt(router, self);
     (void)map_take(router->asked, self->id);
     *(self->before != NULL ? &self->before->after : &router->first_asked) =
         self->after;
@@ -187,26 +230,124 @@ copy_to_observers(router_t *router, const route_t *route, slice_t content,
     }
     env.flags |= WIRE_OBSERVED;
     env.to = 0;
-    size_t body = env.body.len;
-    size_t size = envelope_size(&env, body);
-    uint8_t *room = mem_resize(NULL, size);
-    uint8_t *place = envelope_write(&env, body, room, size);
-    if (body > 0) {
-        memcpy(place, env.body.data, body);
-    }
+    size_t size = 0;
+    uint8_t *room = envelope_copy(&env, &size);
+    slice_t copy = {room, size};
     slots_flush(router);
     for (size_t i = 0; i < route->observer_count; i++) {
         const member_t *member = &route->observers[i];
         if (member->slot != NULL) {
-            slot_give(member->slot, (slice_t){room, size}, &env,
-                &(run_t){.life = life}, blob_share(blob));
+            slot_give(member->slot, copy, &env, &(run_t){.life = life},
+                blob_share(blob));
         } else {
-            dest_send(member->dest, (slice_t){room, size}, &env, &(run_t){0},
-                blob_share(blob), EDRI_DROP_OLDEST);
+            dest_send(member->dest, copy, &env, &(run_t){0}, blob_share(blob),
+                EDRI_DROP_OLDEST);
         }
     }
     slots_flush(router);
     free(room);
+}
+
+// ----- trying again
+
+// may_pass says whether another try may end better.
+static bool
+may_pass(edri_err_t err)
+{
+    return err == EDRI_FAILED || err == EDRI_SYSTEM || err == EDRI_OVERLOADED ||
+           err == EDRI_DRAINING || err == EDRI_UNREACHABLE ||
+           err == EDRI_NO_RESPONDER || err == EDRI_NODE_DIED ||
+           err == EDRI_RESPONDER_DIED;
+}
+
+// pause_before is the time before the next try: doubled each time, and between
+// half of it and the whole at random.
+static int64_t
+pause_before(router_t *router, const attempt_t *attempt)
+{
+    uint64_t pause = attempt->type->backoff_ms;
+    for (uint32_t i = 1; i < attempt->tries; i++) {
+        pause *= 2;
+        if (pause >= attempt->type->backoff_max_ms) {
+            pause = attempt->type->backoff_max_ms;
+            break;
+        }
+    }
+    return (int64_t)(pause / 2 + router_random(router) % (pause / 2 + 1));
+}
+
+// try_later says whether the request that has just failed is tried again.
+static bool
+try_later(router_t *router, asked_t *self, edri_err_t err)
+{
+    attempt_t *attempt = self->attempt;
+    if (attempt == NULL || !may_pass(err) ||
+        attempt->tries >= attempt->type->attempts) {
+        return false;
+    }
+    int64_t at_ms = router->now_ms + pause_before(router, attempt);
+    if (at_ms >= self->until_ms - LINGER_MS) {
+        return false; // its time will be over
+    }
+    attempt->at_ms = at_ms;
+    list_add(&router->retries, self);
+    counter_add(&router->node->counters, COUNTER_RETRIED, 1);
+    return true;
+}
+
+static void
+try_again(router_t *router, asked_t *self)
+{
+    attempt_t *attempt = self->attempt;
+    slice_t rest = {attempt->item, attempt->size};
+    slice_t item;
+    slice_t content;
+    envelope_t env;
+    attempt->at_ms = 0;
+    self->count = 0; // all of them have ended
+    bool fine = batch_next(&rest, &item, &content) &&
+                envelope_read(content, &env) == EDRI_OK;
+    env.attempt = attempt->tries++;
+    size_t size = 0;
+    uint8_t *room = fine ? envelope_copy(&env, &size) : NULL;
+    run_t run = {.base_ms = attempt->base_ms, .redelivered = true};
+    bool asked = fine && route_ask(router, self->route, self,
+                             (slice_t){room, size}, &env, &run, attempt->blob);
+    slots_flush(router);
+    free(room);
+    if (!asked && !try_later(router, self, EDRI_NO_RESPONDER)) {
+        slot_t *port = map_get(router->slots, self->port);
+        if (port != NULL) {
+            tell_error(router, port, self->route->type, self->id,
+                EDRI_NO_RESPONDER, "");
+        }
+        forget(router, self);
+    }
+}
+
+void
+asked_retry(router_t *router)
+{
+    for (size_t i = router->retries.count; i > 0; i--) {
+        // What is tried may fail at once and stand at the end again.
+        asked_t *self =
+            i <= router->retries.count ? router->retries.items[i - 1] : NULL;
+        if (self != NULL && self->attempt->at_ms <= router->now_ms) {
+            (void)list_remove(&router->retries, self);
+            try_again(router, self);
+        }
+    }
+}
+
+int64_t
+asked_next(const router_t *router)
+{
+    int64_t next = INT64_MAX;
+    for (size_t i = 0; i < router->retries.count; i++) {
+        const asked_t *self = router->retries.items[i];
+        next = self->attempt->at_ms < next ? self->attempt->at_ms : next;
+    }
+    return next;
 }
 
 static responder_t *
@@ -232,6 +373,9 @@ asked_reply(router_t *router, slice_t item, slice_t content,
         return;
     }
     settle(self, responder);
+    if (env->error != 0 && try_later(router, self, (edri_err_t)env->error)) {
+        return;
+    }
     blob_t *blob = blob_p != NULL ? *blob_p : NULL;
     if (self->route->observer_count > 0) {
         copy_to_observers(router, self->route, content, from, blob);
@@ -274,6 +418,13 @@ asked_unsent(router_t *router, uint64_t id, uint64_t life, uint32_t target)
     return again && port != NULL;
 }
 
+// is_waiting says whether the next try of a request is to come.
+static bool
+is_waiting(const asked_t *self)
+{
+    return self->attempt != NULL && self->attempt->at_ms != 0;
+}
+
 // end_responders ends those that 'life' and 'target' (0: any) had to answer.
 static void
 end_responders(router_t *router, uint64_t life, uint32_t target)
@@ -289,12 +440,15 @@ end_responders(router_t *router, uint64_t life, uint32_t target)
             }
             settle(self, responder);
             counter_add(&router->node->counters, COUNTER_DIED, 1);
-            if (port != NULL) {
+            if (port == NULL) {
+                continue;
+            }
+            if (!try_later(router, self, EDRI_RESPONDER_DIED)) {
                 tell_error(router, port, self->route->type, self->id,
                     EDRI_RESPONDER_DIED, "");
             }
         }
-        if (self->open == 0) {
+        if (self->open == 0 && !is_waiting(self)) {
             forget(router, self);
         }
         self = after;

@@ -37,6 +37,7 @@
     X(ANSWERED, "requests.answered", "replies given to their askers")          \
     X(NOBODY, "requests.no_responder", "requests that nobody handles")         \
     X(DIED, "requests.responder_died", "requests whose responder ended")       \
+    X(RETRIED, "requests.retried", "tries after one that failed or died")      \
     X(LATE, "replies.late", "replies that nobody waited for any more")         \
     X(SHARED_FRAMES, "frames.shared",                                          \
         "copies that the switch made of a frame")                              \

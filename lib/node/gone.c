@@ -31,7 +31,8 @@ redirect(dest_t *self, const chunk_t *chunk, slice_t item, slice_t content,
         counter_add(counters, COUNTER_LOSSY, 1);
     } else if (envelope_kind(env->flags) == EDRI_REQUEST) {
         slot_t *from = map_get(router->slots, env->id >> 48);
-        run_t run = {.base_ms = chunk->origin.base_ms};
+        run_t run = {.base_ms = chunk->origin.base_ms,
+            .redelivered = chunk->origin.redelivered};
         if (asked_unsent(router, env->id, self->remote->life, self->target)) {
             route_event(router, from, item, content, env, &run, blob_p);
         }

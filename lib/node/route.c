@@ -551,6 +551,20 @@ ask_member(router_t *router, asked_t *asked, const member_t *member,
     give(member, item);
 }
 
+bool
+route_ask(router_t *router, route_t *self, asked_t *asked, slice_t bytes,
+    const envelope_t *env, const run_t *run, blob_t *blob)
+{
+    item_t item = {bytes, env, run, blob, self};
+    group_t group = visible(&self->everybody, env->flags);
+    if (is_empty(&group)) {
+        return false;
+    }
+    member_t member = choose(router, &group);
+    ask_member(router, asked, &member, &item);
+    return true;
+}
+
 static void
 direct_request(
     router_t *router, route_t *self, slot_t *from, const item_t *item)
@@ -566,6 +580,11 @@ direct_request(
     if (envelope_deliver(flags) != EDRI_ALL) {
         asked_t *asked =
             asked_add(router, item->env, item->run, self, from, false, 1);
+        if (self->ref != NULL && self->ref->type->attempts > 1) {
+            int64_t base_ms = item->run->base_ms;
+            asked_keep(asked, item->bytes,
+                base_ms > 0 ? base_ms : router->now_ms, item->blob);
+        }
         member_t member = choose(router, &group);
         ask_member(router, asked, &member, item);
         return;

@@ -306,6 +306,8 @@ time_to_wait(const router_t *self)
     next = beat < next ? beat : next;
     int64_t flows = flows_next(self);
     next = flows < next ? flows : next;
+    int64_t retry = asked_next(self);
+    next = retry < next ? retry : next;
     if ((self->first_asked != NULL || map_size(self->remotes) > 0) &&
         self->expire_ms < next) {
         next = self->expire_ms;
@@ -362,6 +364,7 @@ pass(router_t *self, zmq_pollitem_t *items, const unsigned *links, int count)
     flows_settle(self);
     links_tick(self);
     flows_tick(self);
+    asked_retry(self);
     if (self->full.count > 0) {
         slots_check(self);
     }
@@ -522,6 +525,7 @@ router_free(router_t **self_p)
     remotes_destroy(self);
     routes_destroy(self);
     list_clear(&self->ready);
+    list_clear(&self->retries);
     list_clear(&self->spans);
     list_clear(&self->full);
     list_clear(&self->flushing);

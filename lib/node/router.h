@@ -50,6 +50,7 @@ typedef struct route route_t;
 typedef struct dest dest_t;
 typedef struct remote remote_t;
 typedef struct link link_t;
+typedef struct asked asked_t;
 
 // list_t is a growing list of pointers.
 typedef struct list {
@@ -201,6 +202,11 @@ bool route_again(router_t *router, route_t *route, const char *manager,
     slice_t item, const envelope_t *env, const run_t *origin, blob_t *blob,
     bool wait);
 
+// route_ask gives a request that has failed to a responder again.  False: there
+// is none now.
+bool route_ask(router_t *router, route_t *route, asked_t *asked, slice_t item,
+    const envelope_t *env, const run_t *run, blob_t *blob);
+
 // route_await: the group of that name, which has just lost a member by its
 // death, is expected back for a while: events for it wait.
 void route_await(router_t *router, route_t *route, const char *manager);
@@ -220,11 +226,17 @@ void routes_destroy(router_t *router);
 
 // asked_add writes down a request of a local port; asked_member whom it went
 // to.  asked_error gives the asker an error.
-typedef struct asked asked_t;
 asked_t *asked_add(router_t *router, const envelope_t *env, const run_t *run,
     route_t *route, slot_t *from, bool all, size_t members);
 void asked_member(
     asked_t *self, uint64_t life, uint32_t target, dest_t *dest, size_t weight);
+
+// asked_keep keeps the request itself, so that it can be tried again.
+void asked_keep(asked_t *self, slice_t item, int64_t base_ms, blob_t *blob);
+
+// asked_retry tries again what is due; asked_next says when something is.
+void asked_retry(router_t *router);
+int64_t asked_next(const router_t *router);
 
 // asked_announce tells the asker of a request to ALL how many were asked.
 void asked_announce(router_t *router, const asked_t *self);
@@ -448,6 +460,7 @@ struct router {
     asked_t *first_asked; // by deadline
     asked_t *last_asked;
     asked_t *free_asked;
+    list_t retries;   // asked_t that wait for their next try
     tokens_t *tokens; // the node's
     list_t ready;     // slots to be read
     list_t spans;     // slots with a span

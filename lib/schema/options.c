@@ -228,7 +228,6 @@ static edri_err_t
 read_durations(
     const Edri__EventOptions *raw, options_t *out, char *why, size_t why_size)
 {
-    uint32_t ignored;
     const struct {
         const char *option;
         const char *text;
@@ -236,11 +235,12 @@ read_durations(
     } rows[] = {
         {"timeout", raw->timeout, &out->timeout_ms},
         {"retain.time", raw->retain != NULL ? raw->retain->time : NULL,
-            &ignored},
+            &out->retain_ms},
         {"retry.backoff", raw->retry != NULL ? raw->retry->backoff : NULL,
-            &ignored},
+            &out->backoff_ms},
         {"retry.backoff_max",
-            raw->retry != NULL ? raw->retry->backoff_max : NULL, &ignored},
+            raw->retry != NULL ? raw->retry->backoff_max : NULL,
+            &out->backoff_max_ms},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (rows[i].text != NULL &&
@@ -251,6 +251,55 @@ read_durations(
                 rows[i].option, rows[i].text);
         }
     }
+    return EDRI_OK;
+}
+
+// read_retry: what may be tried again must bear being done twice.
+static edri_err_t
+read_retry(
+    const Edri__EventOptions *raw, options_t *out, char *why, size_t why_size)
+{
+    out->attempts = 1;
+    if (raw->retry == NULL) {
+        return EDRI_OK;
+    }
+    if (out->kind != EDRI_REQUEST) {
+        return refuse(why, why_size,
+            "retry: only a REQUEST is tried again; set kind: REQUEST or leave "
+            "it out");
+    }
+    if (!raw->idempotent) {
+        return refuse(why, why_size,
+            "retry: an attempt may have done its work before it failed; say "
+            "idempotent: true when that does no harm");
+    }
+    if (raw->retry->attempts < 1 || raw->retry->attempts > 1000) {
+        return refuse(why, why_size,
+            "retry.attempts: %u: 1 to 1000 is expected, with the first",
+            raw->retry->attempts);
+    }
+    out->attempts = raw->retry->attempts;
+    return EDRI_OK;
+}
+
+static edri_err_t
+read_retain(
+    const Edri__EventOptions *raw, options_t *out, char *why, size_t why_size)
+{
+    if (raw->retain == NULL) {
+        return EDRI_OK;
+    }
+    if (out->kind != EDRI_NOTIFICATION) {
+        return refuse(why, why_size,
+            "retain: only notifications are kept for those who come late");
+    }
+    if (raw->retain->has_count && raw->retain->count == 0) {
+        return refuse(why, why_size,
+            "retain.count: 0: at least 1 is expected; leave retain out to keep "
+            "none");
+    }
+    out->retained = true;
+    out->retain_count = raw->retain->has_count ? raw->retain->count : 0;
     return EDRI_OK;
 }
 
@@ -284,6 +333,12 @@ options_read(const Edri__EventOptions *raw,
     edri_err_t err = read_durations(raw, out, why, why_size);
     if (err == EDRI_OK) {
         err = read_key(raw, message, out, why, why_size);
+    }
+    if (err == EDRI_OK) {
+        err = read_retry(raw, out, why, why_size);
+    }
+    if (err == EDRI_OK) {
+        err = read_retain(raw, out, why, why_size);
     }
     const name_rule_t rules[] = {
         {"reply", raw->reply, out->kind == EDRI_REQUEST, "REQUEST", out->reply},

@@ -27,6 +27,12 @@ typedef struct options {
     bool idempotent;
     uint8_t priority;
     uint32_t timeout_ms;
+    bool retained;
+    uint32_t retain_count; // 0: no limit
+    uint32_t retain_ms;    // 0: no limit
+    uint32_t attempts;     // 1: no retry
+    uint32_t backoff_ms;
+    uint32_t backoff_max_ms;
     char key[OPTIONS_NAME_MAX];   // "" : none
     char reply[OPTIONS_NAME_MAX]; // full names; "" : none
     char up[OPTIONS_NAME_MAX];

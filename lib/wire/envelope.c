@@ -24,6 +24,7 @@
 
 #include <string.h>
 
+#include "base/alloc.h"
 #include "wire/field.h"
 
 // Field numbers of Envelope.
@@ -393,4 +394,17 @@ envelope_write(
         out = put_varint(out, body_len);
     }
     return out;
+}
+
+uint8_t *
+envelope_copy(const envelope_t *env, size_t *size_p)
+{
+    size_t size = envelope_size(env, env->body.len);
+    uint8_t *room = mem_resize(NULL, size);
+    uint8_t *place = envelope_write(env, env->body.len, room, size);
+    if (env->body.len > 0) {
+        memcpy(place, env->body.data, env->body.len);
+    }
+    *size_p = size;
+    return room;
 }

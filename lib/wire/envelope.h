@@ -121,4 +121,8 @@ size_t envelope_size(const envelope_t *env, size_t body_len);
 uint8_t *envelope_write(
     const envelope_t *env, size_t body_len, uint8_t *out, size_t size);
 
+// envelope_copy writes a whole envelope, env->body included, as an item of a
+// batch of *size_p bytes, which the caller frees.
+uint8_t *envelope_copy(const envelope_t *env, size_t *size_p);
+
 #endif

@@ -275,6 +275,18 @@ define_type(text_t *out, const event_t *event, const words_t *w)
         delivers[o->deliver], overflows[o->overflow],
         o->shareable ? "true" : "false", o->durable ? "true" : "false",
         o->idempotent ? "true" : "false", o->priority, o->timeout_ms);
+    if (o->retained) {
+        text_add(out,
+            "    .retained = true,\n    .retain_count = %u,\n"
+            "    .retain_ms = %u,\n",
+            o->retain_count, o->retain_ms);
+    }
+    if (o->attempts > 1) {
+        text_add(out,
+            "    .attempts = %u,\n    .backoff_ms = %u,\n"
+            "    .backoff_max_ms = %u,\n",
+            o->attempts, o->backoff_ms, o->backoff_max_ms);
+    }
     if (o->key[0] != '\0') {
         text_add(out, "    .key = \"%s\",\n", o->key);
     }

@@ -153,8 +153,6 @@ warn_early(
         {"priority", raw->has_priority},
         {"durable", raw->has_durable && raw->durable},
         {"lost", raw->has_lost},
-        {"retain", raw->retain != NULL},
-        {"retry", raw->retry != NULL},
     };
     for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
         if (options[i].set) {

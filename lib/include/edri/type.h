@@ -64,6 +64,12 @@ typedef struct edri_type {
     bool idempotent;          // handling it twice does no harm
     uint8_t priority;         // 0 (lowest) to 7
     uint32_t timeout_ms;      // REQUEST: until its reply
+    bool retained;            // kept for subscribers that come late
+    uint32_t retain_count;    // the newest so many; 0: no limit
+    uint32_t retain_ms;       // none older; 0: no limit
+    uint32_t attempts;        // REQUEST: how often it is tried; 0 and 1: once
+    uint32_t backoff_ms;      // pause before the second, doubled, jittered
+    uint32_t backoff_max_ms;  // longest pause
     const char *key;          // name of the key field; NULL: none
     const ProtobufCMessageDescriptor *message;
     const ProtobufCMessageDescriptor *reply; // REQUEST; else NULL
