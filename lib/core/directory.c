@@ -80,6 +80,7 @@ free_row(row_t *row)
 {
     free(row->member.node);
     free(row->member.manager);
+    free(row->member.replay.data);
 }
 
 static void
@@ -205,6 +206,19 @@ find_row(
     return -1;
 }
 
+// set_replay keeps what the member wants to be given of the past.
+static void
+set_replay(Edri__Link__Member *member, const ProtobufCBinaryData *replay)
+{
+    free(member->replay.data);
+    member->replay = (ProtobufCBinaryData){0};
+    if (replay->len > 0) {
+        member->replay.data = mem_resize(NULL, replay->len);
+        member->replay.len = replay->len;
+        memcpy(member->replay.data, replay->data, replay->len);
+    }
+}
+
 // add_row adds a demand.  Returns false when it was there.
 static bool
 add_row(directory_t *self, const session_t *session,
@@ -214,6 +228,7 @@ add_row(directory_t *self, const session_t *session,
     ssize_t at = find_row(table, session->life, wanted->target, wanted->role);
     if (at >= 0) {
         table->rows[at].session = session->number;
+        set_replay(&table->rows[at].member, &wanted->replay);
         return false;
     }
     table->rows =
@@ -227,6 +242,7 @@ add_row(directory_t *self, const session_t *session,
     row->member.target = wanted->target;
     row->member.role = wanted->role;
     row->member.lossy = wanted->lossy;
+    set_replay(&row->member, &wanted->replay);
     tell_change(self, table, &row->member, NULL);
     return true;
 }

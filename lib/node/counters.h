@@ -24,6 +24,9 @@
     X(LOST, "events.lost", "lost with a link or with the node they went to")   \
     X(REDELIVERED, "events.redelivered", "given to others, with the mark")     \
     X(WITHDRAWN, "events.withdrawn", "not begun: their source gave them away") \
+    X(REPLAYED, "events.replayed", "retained ones given to late subscribers")  \
+    X(REPLAYED_TWICE, "events.replayed_twice",                                 \
+        "had come before: not handed on")                                      \
     X(LOST_FRAMES, "frames.unconfirmed", "under way when their link broke")    \
     X(RESENT, "flows.resent", "times that frames had to be sent again")        \
     X(REPEATED, "frames.repeated", "came again, or too late; not handed on")   \

@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "edri/log.h"
 #include "node/frames.h"
+#include "node/replay.h"
 
 // What came is told after so many frames, or a little later (flows.c).
 #define TELL_COUNT 4
@@ -99,21 +100,32 @@ listed(const head_t *head, uint64_t type)
     return false;
 }
 
-// demanded says whether the manager wants such an envelope.
-static bool
+// demanded returns the route for which the manager wants such an envelope, or
+// NULL.
+static const route_t *
 demanded(const slot_t *slot, const envelope_t *env)
 {
     bool observed = (env->flags & WIRE_OBSERVED) != 0;
     if (envelope_kind(env->flags) == EDRI_REPLY && !observed) {
-        return false;
+        return NULL;
     }
     const list_t *list = observed ? &slot->observes : &slot->handles;
     for (size_t i = 0; i < list->count; i++) {
-        if (((route_t *)list->items[i])->type == env->type) {
-            return true;
+        const route_t *route = list->items[i];
+        if (route->type == env->type) {
+            return route;
         }
     }
-    return false;
+    return NULL;
+}
+
+// has_had says whether the manager has had the event before: it came again with
+// what is retained.
+static bool
+has_had(const frame_t *frame, slot_t *slot, const route_t *route, slice_t item)
+{
+    return slot->wish_count > 0 && !frame->redelivered &&
+           !replay_is_new(slot, route, frame->life, item);
 }
 
 bool
@@ -158,9 +170,13 @@ events_for(const frame_t *frame, slot_t *slot)
     uint32_t given = 0;
     uint64_t denied = 0;
     while (parts_next(&at)) {
-        if (!listed(frame->head, at.env.type) || !demanded(slot, &at.env) ||
+        const route_t *route = demanded(slot, &at.env);
+        if (!listed(frame->head, at.env.type) || route == NULL ||
             given == frame->stamp.events) {
             denied++;
+            continue;
+        }
+        if (has_had(frame, slot, route, at.item)) {
             continue;
         }
         given++;

@@ -15,6 +15,7 @@
 #include "base/alloc.h"
 #include "edri/log.h"
 #include "node/remote.h"
+#include "node/replay.h"
 
 // ----- giving events to others
 
@@ -218,6 +219,9 @@ remote_gone(router_t *router, uint64_t life, edri_err_t reason, const char *why)
     self->fence.free = true;
     atomic_store(&self->gate.until_ms, INT64_MAX);
     gate_open(self, guess);
+    if (!guess) {
+        replays_forget(router, life);
+    }
     int64_t end_ms = guess ? lease_end(&self->lease) : 0;
     if (router->now_ms < end_ms) {
         self->end_ms = end_ms;

@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "edri/log.h"
 #include "node/parts.h"
+#include "node/replay.h"
 
 // Messages read in one wake-up; counted frames untaken by a process.
 #define READ_MAX 64
@@ -329,6 +330,22 @@ on_stranger(
     }
 }
 
+// wish_of notes what a process wants to be given of the past.
+static void
+wish_of(slot_t *slot, const route_t *route, const ProtobufCBinaryData *bytes)
+{
+    Edri__Link__Replay *replay =
+        bytes->len > 0
+            ? edri__link__replay__unpack(NULL, bytes->len, bytes->data)
+            : NULL;
+    if (replay != NULL) {
+        replay_wish(slot, route, replay->age_ms);
+        edri__link__replay__free_unpacked(replay, NULL);
+    } else if (bytes->len > 0) {
+        counter_add(&slot->router->node->counters, COUNTER_MALFORMED, 1);
+    }
+}
+
 static void
 on_demand(slot_t *slot, const Edri__Link__Demand *demand)
 {
@@ -344,6 +361,7 @@ on_demand(slot_t *slot, const Edri__Link__Demand *demand)
         list_t *list = observer ? &slot->observes : &slot->handles;
         (void)list_remove(list, route);
         list_add(list, route);
+        wish_of(slot, route, &wanted->replay);
         route_add(router, route, observer, (member_t){.slot = slot}, 0);
     }
     for (size_t i = 0; i < demand->n_remove; i++) {

@@ -9,6 +9,7 @@
 #include "edri/log.h"
 #include "node/manager.h"
 #include "node/remote.h"
+#include "node/replay.h"
 
 // ----- the handshake
 
@@ -124,6 +125,9 @@ want(wants_t *self, const slot_t *slot, const route_t *route, bool observer)
     wanted->role =
         observer ? EDRI__LINK__ROLE__OBSERVER : EDRI__LINK__ROLE__HANDLER;
     wanted->lossy = slot->lossy || observer;
+    if (!observer) {
+        replay_asks(slot, route, wanted);
+    }
     self->list = mem_resize(self->list, (self->count + 1) * sizeof *self->list);
     self->list[self->count++] = wanted;
 }
@@ -151,6 +155,7 @@ say_demand(link_t *self, wants_t *wants, bool add)
     word.demand = &demand;
     link_say(self, &word);
     for (size_t i = 0; i < wants->count; i++) {
+        free(wants->list[i]->replay.data);
         free(wants->list[i]);
     }
     free(wants->list);
@@ -322,8 +327,9 @@ add_members(
 {
     for (size_t i = 0; i < count; i++) {
         if (list[i]->life != self->router->node->life) {
-            member_t member = {
-                .dest = dest_of(self, list[i]), .lossy = list[i]->lossy};
+            member_t member = {.dest = dest_of(self, list[i]),
+                .lossy = list[i]->lossy,
+                .wish = &list[i]->replay};
             route_add(self->router, route,
                 list[i]->role == EDRI__LINK__ROLE__OBSERVER, member,
                 self->index);

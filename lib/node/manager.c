@@ -196,6 +196,27 @@ edri_manager_observe(edri_manager_t *self, const edri_type_t *type,
 }
 
 edri_err_t
+edri_manager_replay(
+    edri_manager_t *self, const edri_type_t *type, uint32_t age_ms)
+{
+    typeref_t *ref = NULL;
+    edri_err_t err = usable(self, type, &ref);
+    if (err != EDRI_OK) {
+        return err;
+    }
+    handler_t *handler = map_get(self->by_type, type->id);
+    if (handler == NULL || !type->retained) {
+        return node_fail(self->node, EDRI_INVAL, "manager %s: %s: %s",
+            self->name, type->name,
+            handler == NULL ? "handle the type before asking for its past"
+                            : "the type is not retained (option retain)");
+    }
+    handler->replay = true;
+    handler->replay_age_ms = age_ms;
+    return EDRI_OK;
+}
+
+edri_err_t
 edri_manager_emits(edri_manager_t *self, const edri_type_t *type)
 {
     typeref_t *ref = NULL;
@@ -452,7 +473,9 @@ build_demands(edri_manager_t *self, edri_port_t *like)
         const handler_t *handler = self->handlers[i];
         self->demands[i] = (demand_t){
             .ref = shared_map_get(self->node->types, handler->type->id),
-            .observer = handler->observe != NULL};
+            .observer = handler->observe != NULL,
+            .replay = handler->replay,
+            .replay_age_ms = handler->replay_age_ms};
     }
     like->manager = self->name;
     like->demands = self->demands;

@@ -227,6 +227,7 @@ node_read_limits(edri_node_t *self)
         .port_queue = (size_t)settings_int(settings, "node.port_queue"),
         .manager_queue = (size_t)settings_int(settings, "node.manager_queue"),
         .link_queue = (size_t)settings_int(settings, "node.link_queue"),
+        .retain = (size_t)settings_int(settings, "node.retain"),
         .emit_wait_ms = settings_int(settings, "emit.wait"),
         .fence_ms = settings_int(settings, "flow.fence"),
         .closed_ms = settings_int(settings, "gone.closed"),

@@ -20,6 +20,7 @@ typedef struct limits {
     size_t port_queue;    // bytes from a port to the router
     size_t manager_queue; // bytes from the router to a manager
     size_t link_queue;    // bytes for one manager of another node
+    size_t retain;        // bytes of one retained type
     int64_t emit_wait_ms; // emit on a full receiver
     int64_t fence_ms;     // a lease of what may be given to another
     int64_t closed_ms;    // a life that is missing is given up

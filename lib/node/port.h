@@ -32,7 +32,9 @@
 // demand_t is one type that a port's manager wants.
 typedef struct demand {
     typeref_t *ref;
-    bool observer; // of replies; else handler
+    bool observer;          // of replies; else handler
+    bool replay;            // wants what is retained,
+    uint32_t replay_age_ms; // none older; 0: all
 } demand_t;
 
 typedef struct ask ask_t;

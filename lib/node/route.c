@@ -5,7 +5,7 @@
 
 #include "base/alloc.h"
 #include "core/choice.h"
-#include "node/router.h"
+#include "node/replay.h"
 
 route_t *
 route_find(router_t *router, uint64_t type)
@@ -138,6 +138,7 @@ route_add(router_t *router, route_t *self, bool observer, member_t member,
     }
     if (!observer) {
         rebuild(router, self);
+        replay_member(router, self, &member);
     }
 }
 
@@ -290,6 +291,11 @@ static void
 give(const member_t *member, const item_t *item)
 {
     edri_overflow_t policy = policy_of(item->route, member, item->env);
+    if (member->slot != NULL && member->slot->wish_count > 0 &&
+        !item->run->redelivered &&
+        !replay_is_new(member->slot, item->route, 0, item->bytes)) {
+        return;
+    }
     blob_t *blob = blob_share(item->blob);
     if (member->slot != NULL) {
         slot_offer(
@@ -298,6 +304,14 @@ give(const member_t *member, const item_t *item)
         dest_send(
             member->dest, item->bytes, item->env, item->run, blob, policy);
     }
+}
+
+void
+route_give(const route_t *route, const member_t *member, slice_t bytes,
+    const envelope_t *env, const run_t *run, blob_t *blob)
+{
+    item_t item = {bytes, env, run, blob, route};
+    give(member, &item);
 }
 
 // may_reach says whether the event may go to that member; may_ask whether a
@@ -458,6 +472,7 @@ routes_tick(router_t *router)
             route_gate(router, route);
         }
     }
+    replays_tick(router);
 }
 
 // wait_for keeps one item for the groups of its type that are expected back.
@@ -496,8 +511,15 @@ route_again(router_t *router, route_t *self, const char *manager, slice_t bytes,
     return wait;
 }
 
-static void
-direct_notification(router_t *router, route_t *self, const item_t *item)
+static bool
+is_retained(const route_t *self)
+{
+    return self->ref != NULL && self->ref->type->retained;
+}
+
+// distribute gives a notification to all who get it.  Returns how many.
+static size_t
+distribute(router_t *router, route_t *self, const item_t *item)
 {
     size_t reached = 0;
     uint32_t flags = item->env->flags;
@@ -519,6 +541,9 @@ direct_notification(router_t *router, route_t *self, const item_t *item)
                 member_t member = choose(router, &group);
                 give(&member, item);
                 reached++;
+                if (self->retain != NULL) {
+                    replay_given(self, deliver == EDRI_ONE ? "" : group.name);
+                }
             }
         }
         for (size_t i = 0; i < self->handler_count; i++) {
@@ -533,7 +558,23 @@ direct_notification(router_t *router, route_t *self, const item_t *item)
         reached += wait_for(self, item);
         route_gate(router, self);
     }
-    if (reached == 0) {
+    return reached;
+}
+
+static void
+direct_notification(router_t *router, route_t *self, const item_t *item)
+{
+    if (is_retained(self)) {
+        retained_t *kept =
+            replay_keep(router, self, &item->bytes, item->run, item->blob);
+        if (kept != NULL) {
+            item_t copy = {{kept->item, kept->size}, &kept->env, item->run,
+                item->blob, self};
+            kept->given = distribute(router, self, &copy) > 0;
+        }
+        return;
+    }
+    if (distribute(router, self, item) == 0) {
         counter_add(&router->node->counters, COUNTER_UNCLAIMED, 1);
     }
 }
@@ -723,6 +764,10 @@ routes_destroy(router_t *router)
             route->absent = next;
         }
         list_clear(&route->waiters);
+        if (route->retain != NULL) {
+            retain_clear(route->retain);
+            free(route->retain);
+        }
         free(route);
     }
     map_destroy(&router->routes);

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "edri/log.h"
 #include "node/ipc.h"
+#include "node/replay.h"
 
 // Bells read in one wake-up.
 #define BELLS_MAX 256
@@ -524,6 +525,7 @@ router_free(router_t **self_p)
     links_destroy(self);
     remotes_destroy(self);
     routes_destroy(self);
+    replays_destroy(self);
     list_clear(&self->ready);
     list_clear(&self->retries);
     list_clear(&self->spans);

@@ -10,6 +10,7 @@
 //   ipc.c        ports of other processes
 //   remote.c     other nodes: a queue and credit per manager there, paths
 //   flows.c      the words between the two ends of a flow, and their timers
+//   replay.c     retained types: what those get who come late
 //   gone.c       what becomes of events whose receiver has left or ended
 //   frames_out.c, frames_in.c, bodies.c    frames between nodes
 //   link.c       sessions with the switches and the words spoken there
@@ -35,6 +36,7 @@
 #include "core/overflow.h"
 #include "core/reach.h"
 #include "core/resolve.h"
+#include "core/retain.h"
 #include "core/session.h"
 #include "node/node.h"
 #include "node/port.h"
@@ -51,6 +53,7 @@ typedef struct dest dest_t;
 typedef struct remote remote_t;
 typedef struct link link_t;
 typedef struct asked asked_t;
+typedef struct seat seat_t;
 
 // list_t is a growing list of pointers.
 typedef struct list {
@@ -64,6 +67,13 @@ bool list_remove(list_t *self, const void *item);
 void list_clear(list_t *self);
 
 // ----- slots: ports as the router sees them
+
+// wish_t: a manager wants the retained events of a type, none older than age_ms
+// (0: all there are).
+typedef struct wish {
+    const route_t *route;
+    uint32_t age_ms;
+} wish_t;
 
 struct slot {
     router_t *router;
@@ -79,10 +89,13 @@ struct slot {
     char *manager;   // name, or NULL
     list_t handles;  // route_t: its demands as handler
     list_t observes; // route_t
-    map_t *sources;  // life → credit_in_t
-    uint64_t open;   // sum of credit_in_open of the sources
-    bool starved;    // a source waits for credit
-    bool flush;      // wants to know when all is sent
+    wish_t *wishes;  // of retained types
+    size_t wish_count;
+    seat_t *seat;   // how far it is with those (replay.h), or NULL
+    map_t *sources; // life → credit_in_t
+    uint64_t open;  // sum of credit_in_open of the sources
+    bool starved;   // a source waits for credit
+    bool flush;     // wants to know when all is sent
     // items for it that stand side by side in the load being routed
     const uint8_t *span;
     size_t span_size;
@@ -152,6 +165,8 @@ typedef struct member {
     dest_t *dest;  // at another node
     uint8_t links; // bit per link whose table has it
     bool lossy;    // drops what is too much for it, never pushes back
+    const ProtobufCBinaryData *wish; // of the past; NULL: nothing.  Borrowed
+                                     // for route_add
 } member_t;
 
 // group_t is the members of one manager name; the last of a route's groups is
@@ -178,6 +193,7 @@ struct route {
     bool closed;           // its gate
     list_t waiters;        // slots that wait for the gate
     struct absent *absent; // groups that are expected back
+    retain_t *retain;      // what is kept of the type, or NULL
     slot_t *only;          // fast road: the one local handler, all
                            // there is, or NULL
 };
@@ -194,6 +210,10 @@ void route_add(router_t *router, route_t *route, bool observer, member_t member,
     unsigned link);
 void route_remove(router_t *router, route_t *route, bool observer,
     const slot_t *slot, const dest_t *dest, unsigned link);
+
+// route_give gives one event to one member.
+void route_give(const route_t *route, const member_t *member, slice_t item,
+    const envelope_t *env, const run_t *run, blob_t *blob);
 
 // route_again gives one notification that went to a manager of that name, which
 // has left, to another of its group (ONE: to anybody).  Without one it waits
@@ -461,6 +481,7 @@ struct router {
     asked_t *last_asked;
     asked_t *free_asked;
     list_t retries;   // asked_t that wait for their next try
+    list_t seats;     // seat_t: managers\' places in retained types
     tokens_t *tokens; // the node's
     list_t ready;     // slots to be read
     list_t spans;     // slots with a span

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
-#include "node/router.h"
+#include "node/replay.h"
 
 // Beside a full box waits at most this part of its limit.
 #define BESIDE 4
@@ -59,6 +59,9 @@ slot_attach(router_t *router, edri_port_t *port, const uint8_t *routing,
         const demand_t *demand = &port->demands[i];
         route_t *route = route_find(router, demand->ref->type->id);
         list_add(demand->observer ? &self->observes : &self->handles, route);
+        if (demand->replay) {
+            replay_wish(self, route, demand->replay_age_ms);
+        }
         route_add(router, route, demand->observer,
             (member_t){.slot = self, .lossy = self->lossy}, 0);
     }
@@ -106,6 +109,7 @@ slot_free(slot_t *self)
     map_destroy(&self->sources);
     list_clear(&self->handles);
     list_clear(&self->observes);
+    free(self->wishes);
     counter_add(&self->router->node->counters, COUNTER_LOST,
         self->queue.events + self->flying.events);
     chunk_t *chunk = NULL;

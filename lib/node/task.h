@@ -15,7 +15,9 @@ typedef struct handler {
     edri_observe_fn *observe;
     edri_fn_t fn; // the user's function
     edri_workers_t workers;
-    struct pool *pool; // EDRI_THREADS
+    struct pool *pool;      // EDRI_THREADS
+    bool replay;            // wants what is retained,
+    uint32_t replay_age_ms; // none older; 0: all
 } handler_t;
 
 struct edri_task {

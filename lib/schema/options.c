@@ -298,6 +298,11 @@ read_retain(
             "retain.count: 0: at least 1 is expected; leave retain out to keep "
             "none");
     }
+    if (raw->overflow == EDRI__OVERFLOW__LATEST) {
+        return refuse(why, why_size,
+            "retain: LATEST changes the order of events, and so nobody can say "
+            "how far it is; use overflow: DROP_OLDEST, or leave retain out");
+    }
     out->retained = true;
     out->retain_count = raw->retain->has_count ? raw->retain->count : 0;
     return EDRI_OK;

@@ -49,6 +49,17 @@ edri_err_t edri_manager_handle(edri_manager_t *self, const edri_type_t *type,
 edri_err_t edri_manager_observe(edri_manager_t *self, const edri_type_t *type,
     edri_observe_fn *call, edri_fn_t observer);
 
+// edri_manager_replay makes the manager get, before anything new, those events
+// of 'type' that its emitters still have (option retain), none older than
+// age_ms; 0: whatever there is.  Of an emitter that it has had events of it gets
+// what comes behind them, whatever their age: after an outage nothing is
+// missing that is still there, and nothing comes twice.  GROUP and ONE: only
+// what no member of the group was given.  After edri_manager_handle for the
+// type, before edri_node_start.  Returns EDRI_OK; EDRI_INVAL for a type that is
+// not handled here or not retained, EDRI_STATE after start.
+edri_err_t edri_manager_replay(
+    edri_manager_t *self, const edri_type_t *type, uint32_t age_ms);
+
 // edri_manager_emits says that handlers of this manager emit 'type', so that
 // the network knows it before the first one.  Optional.
 edri_err_t edri_manager_emits(edri_manager_t *self, const edri_type_t *type);
