@@ -86,9 +86,10 @@ words_tell(remote_t *self, bool whole)
     }
 }
 
-// confirm answers an ask: what was not given up is the asker's for a while.
+// confirm says what was given up: the rest is the receiver's, for a while from
+// its ask, or (last) for ever.
 static void
-confirm(remote_t *self, uint64_t ask)
+confirm(remote_t *self, uint64_t ask, bool last)
 {
     link_t *link = remote_link(self, true);
     head_t head;
@@ -100,6 +101,7 @@ confirm(remote_t *self, uint64_t ask)
     }
     frame_head(&head, &to, &to_p, self, EDRI__WIRE__LANE__CONTROL);
     word.echo = ask;
+    word.last = last;
     word.event_gone = self->out[EDRI__WIRE__LANE__EVENT].gone;
     word.bulk_gone = self->out[EDRI__WIRE__LANE__BULK].gone;
     head.confirm = &word;
@@ -175,21 +177,33 @@ flow_in_word_of(remote_t *self, const Edri__Wire__Flow *word)
     }
 }
 
+// raise says what was given up; an older word than the last changes nothing.
+static bool
+raise_gone(gate_t *gate, int which, uint64_t below)
+{
+    if (below <= atomic_load(&gate->gone[which])) {
+        return false;
+    }
+    atomic_store(&gate->gone[which], below);
+    return true;
+}
+
 static void
 confirm_in(remote_t *self, const Edri__Wire__Confirm *word)
 {
     bool was_open = fence_open(&self->fence, self->router->now_ms);
-    if (!fence_echo(&self->fence, (int64_t)word->echo)) {
+    if (word->last) {
+        self->fence.free = true;
+    } else if (!fence_echo(&self->fence, (int64_t)word->echo)) {
         never_sent(self, "ask");
         return;
     }
-    gate_t *gate = &self->gate;
-    uint64_t before = gate->gone[0] + gate->gone[1];
-    atomic_store(&gate->gone[0], word->event_gone);
-    atomic_store(&gate->gone[1], word->bulk_gone);
-    atomic_store(&gate->until_ms, self->fence.until_ms);
-    if (!was_open || self->fenced || gate->gone[0] + gate->gone[1] != before) {
-        gate_open(self, atomic_load(&gate->marked));
+    bool event_gone = raise_gone(&self->gate, 0, word->event_gone);
+    bool bulk_gone = raise_gone(&self->gate, 1, word->bulk_gone);
+    if (!was_open || self->fenced || event_gone || bulk_gone || word->last) {
+        gate_open(self, self->fence.free ? GATE_FREE : self->fence.until_ms);
+    } else {
+        atomic_store(&self->gate.until_ms, self->fence.until_ms);
     }
     if (self->movable > 0) {
         remote_due(self, fence_due(&self->fence));
@@ -206,7 +220,7 @@ words_in(remote_t *self, const head_t *head)
         go_on(self);
     }
     if (head->ask != 0) {
-        confirm(self, head->ask);
+        confirm(self, head->ask, false);
     }
     if (head->confirm != NULL) {
         confirm_in(self, head->confirm);
@@ -286,10 +300,10 @@ flows_settle(router_t *router)
 }
 
 void
-gate_open(remote_t *self, bool marked)
+gate_open(remote_t *self, int64_t until_ms)
 {
     router_t *router = self->router;
-    atomic_store(&self->gate.marked, marked);
+    atomic_store(&self->gate.until_ms, until_ms);
     self->fenced = false;
     for (int lane = 1; lane < LANES; lane++) {
         const flow_in_t *in = &self->in[lane];
@@ -298,6 +312,21 @@ gate_open(remote_t *self, bool marked)
             if (in->ledgers[i].first != NULL && slot != NULL && !slot->ipc) {
                 slot_ring(slot, 0);
             }
+        }
+    }
+}
+
+void
+flows_end(router_t *router)
+{
+    size_t cursor = 0;
+    void *value = NULL;
+    while (map_next(router->remotes, &cursor, NULL, &value)) {
+        remote_t *remote = value;
+        bool any = remote->gone_ms == 0 &&
+                   (remote->out[EDRI__WIRE__LANE__EVENT].path != 0);
+        if (any) {
+            confirm(remote, 0, true);
         }
     }
 }

@@ -206,7 +206,8 @@ void
 remote_gone(router_t *router, uint64_t life, edri_err_t reason, const char *why)
 {
     remote_t *self = map_get(router->remotes, life);
-    bool guess = reason != EDRI_CLOSED && reason != EDRI_REPLACED;
+    // Whoever has lost its name to another may only be frozen.
+    bool guess = reason != EDRI_CLOSED;
     if (self == NULL || self->gone_ms != 0) {
         asked_life_gone(router, life);
         return;
@@ -214,11 +215,12 @@ remote_gone(router_t *router, uint64_t life, edri_err_t reason, const char *why)
     edri_log_info("NODE-GONE", "node=%s life=%016llx reason=\"%s\"", self->name,
         (unsigned long long)life, why);
     self->orphans = reason != EDRI_CLOSED && self->name[0] != '\0';
-    // What it sent us is nobody else's when it has ended; else it may have
-    // given it to others, and here it is begun with the mark.
+    // What it sent us is nobody else's when it ended and had not given us up
+    // before; else it may have given it to others: it is begun with the mark.
+    bool ours = self->fence.free ||
+                (!guess && fence_open(&self->fence, router->now_ms));
     self->fence.free = true;
-    atomic_store(&self->gate.until_ms, INT64_MAX);
-    gate_open(self, guess);
+    gate_open(self, ours ? GATE_FREE : GATE_MARKED);
     if (!guess) {
         replays_forget(router, life);
     }
@@ -239,8 +241,7 @@ remote_returned(remote_t *self)
     self->gone_ms = 0;
     self->end_ms = 0;
     fence_init(&self->fence, self->router->node->limits.fence_ms);
-    atomic_store(&self->gate.until_ms, 0);
-    atomic_store(&self->gate.marked, false);
+    atomic_store(&self->gate.until_ms, GATE_CLOSED);
     // It knows nothing of that: a new path makes both ends agree again.
     for (int lane = 1; lane < LANES; lane++) {
         flow_in_missed(&self->in[lane]);

@@ -96,7 +96,8 @@ token_t *token_of(
 // there is none.
 void token_moves(remote_t *self, token_t *token);
 
-// gate_open lets the managers begin what they held back, as marked ones or not.
-void gate_open(remote_t *self, bool marked);
+// gate_open lets the managers begin what they held back, until then: a time, or
+// GATE_FREE or GATE_MARKED.
+void gate_open(remote_t *self, int64_t until_ms);
 
 #endif

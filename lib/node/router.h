@@ -375,6 +375,10 @@ int64_t flows_next(const router_t *router);
 // receiver of something new at once how far it is.
 void flows_settle(router_t *router);
 void flows_tell(router_t *router);
+
+// flows_end tells every receiver that this life ends: what it has not given
+// away is theirs.
+void flows_end(router_t *router);
 void flows_probe(router_t *router);
 
 // frames_in handles a frame of events from another node; parts are the batch

@@ -58,15 +58,13 @@ token_may(const token_t *token, clock_tick_t *clock)
 {
     const gate_t *gate = token->gate;
     bool bulk = token->lane != 2; // EVENT
+    int64_t until = atomic_load_explicit(&gate->until_ms, memory_order_acquire);
     if (token->first <
-        atomic_load_explicit(&gate->gone[bulk], memory_order_relaxed)) {
+        atomic_load_explicit(&gate->gone[bulk], memory_order_acquire)) {
         return TOKEN_GONE;
     }
-    if (clock_tick_ms(clock) <
-        atomic_load_explicit(&gate->until_ms, memory_order_acquire)) {
-        return atomic_load_explicit(&gate->marked, memory_order_relaxed)
-                   ? TOKEN_MARKED
-                   : TOKEN_BEGIN;
+    if (clock_tick_ms(clock) >= until) {
+        return TOKEN_HOLD;
     }
-    return TOKEN_HOLD;
+    return until == GATE_MARKED ? TOKEN_MARKED : TOKEN_BEGIN;
 }

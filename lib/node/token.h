@@ -19,12 +19,17 @@
 #include "base/clock.h"
 
 // gate_t is what the router knows of one source, for the threads of managers.
+// It is written 'gone' first and read 'until' first: whoever sees a lease sees
+// what the source had given up when it gave that lease (docs/model/gate.pml).
 typedef struct gate {
-    _Atomic(int64_t) until_ms; // until then what the source may give to others
-                               // may be begun
     _Atomic(uint64_t) gone[2]; // EVENT, BULK: seqs below were given up
-    atomic_bool marked;        // the source was given up: begin with the mark
+    _Atomic(int64_t) until_ms; // until then what the source may give to others
+                               // may be begun; or one of these:
 } gate_t;
+
+#define GATE_CLOSED 0
+#define GATE_FREE   (INT64_MAX - 1) // the source has ended, and gave nothing away
+#define GATE_MARKED INT64_MAX       // it may have: begin with the mark
 
 typedef struct token {
     struct token *next; // of the open ones; the router's, like 'before'
