@@ -217,8 +217,9 @@ remote_gone(router_t *router, uint64_t life, edri_err_t reason, const char *why)
     self->orphans = reason != EDRI_CLOSED && self->name[0] != '\0';
     // What it sent us is nobody else's when it ended and had not given us up
     // before; else it may have given it to others: it is begun with the mark.
-    bool ours = self->fence.free ||
-                (!guess && fence_open(&self->fence, router->now_ms));
+    bool ours = atomic_load(&self->gate.until_ms) == GATE_FREE ||
+                (!guess && !self->fence.free &&
+                    fence_open(&self->fence, router->now_ms));
     self->fence.free = true;
     gate_open(self, ours ? GATE_FREE : GATE_MARKED);
     if (!guess) {
