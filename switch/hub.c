@@ -276,8 +276,7 @@ bind_router(hub_t *hub)
     char bound[256];
     size_t size = sizeof bound;
     (void)zmq_getsockopt(hub->router, ZMQ_LAST_ENDPOINT, bound, &size);
-    printf("edri-switch %s listening on %s\n", hub->name, bound);
-    (void)fflush(stdout);
+    hub->endpoint = str_dup(bound);
     return EDRI_OK;
 }
 
@@ -336,6 +335,7 @@ hub_destroy(hub_t **hub_p)
     directory_destroy(&hub->directory);
     catalog_destroy(&hub->catalog);
     free(hub->dirty);
+    free(hub->endpoint);
     if (hub->router != NULL) {
         zmq_close(hub->router);
     }
@@ -350,6 +350,8 @@ hub_run(settings_t *settings, int stop_fd)
     if (hub == NULL) {
         return 1;
     }
+    printf("edri-switch %s listening on %s\n", hub->name, hub->endpoint);
+    (void)fflush(stdout);
     while (hub_step(hub, true)) {
     }
     edri_log_info("SWITCH-STOPPED", "frames=%llu dropped=%llu malformed=%llu",

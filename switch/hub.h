@@ -89,6 +89,7 @@ typedef struct hub {
     uint64_t life;
     void *zmq;
     void *router;    // ROUTER
+    char *endpoint;  // where it listens
     int stop_fd;     // readable: stop
     map_t *peers;    // key of the routing id → peer_t
     map_t *sessions; // number → peer_t

@@ -49,6 +49,8 @@ struct edri_manager {
     jobs_t waiting;   // and here: nobody else uses it
     uint64_t waiting_life; // the source of the newest
     bool waiting_many;     // they are of several sources
+    load_t load;           // being worked off
+    bool replies_done;
     clock_tick_t clock;
     token_t *token; // of the events that were begun last and not told yet
     uint32_t begun; // so many
@@ -498,25 +500,6 @@ start_pools(edri_manager_t *self)
     return err;
 }
 
-static void
-serve(edri_manager_t *self)
-{
-    load_t load = {0};
-    bool replies_done = false;
-    while (!self->port->quit) {
-        resume_all(self);
-        if (port_next_load(self->port, &load, &replies_done)) {
-            work_off(self, &load, replies_done);
-            continue;
-        }
-        if (port_sleep(self->port, port_deadline(self->port)) ==
-            EDRI_DEADLINE) {
-            (void)port_expire(self->port, clock_ms());
-        }
-    }
-    load_clear(&load);
-}
-
 // drop_all frees what a fence has held back to the end.
 static void
 drop_all(edri_manager_t *self)
@@ -531,26 +514,51 @@ drop_all(edri_manager_t *self)
     }
 }
 
-static void *
-run_manager(void *arg)
+edri_err_t
+manager_open(edri_manager_t *self)
 {
-    edri_manager_t *self = arg;
     edri_port_t like = {0};
-    thread_name(self->name);
     build_demands(self, &like);
     self->arena = arena_new();
     self->port = port_new(self->node, &like);
-    edri_err_t err = self->port != NULL ? start_pools(self) : EDRI_SYSTEM;
-    queue_put(self->started, err == EDRI_OK ? &said_ok : &said_failed);
-    if (err == EDRI_OK) {
-        serve(self);
+    return self->port != NULL ? start_pools(self) : EDRI_SYSTEM;
+}
+
+bool
+manager_step(edri_manager_t *self, bool may_wait)
+{
+    resume_all(self);
+    if (port_next_load(self->port, &self->load, &self->replies_done)) {
+        work_off(self, &self->load, self->replies_done);
+    } else if (port_sleep(self->port,
+                   may_wait ? port_deadline(self->port) : 0) == EDRI_DEADLINE) {
+        (void)port_expire(self->port, clock_ms());
     }
+    return !self->port->quit;
+}
+
+void
+manager_close(edri_manager_t *self)
+{
     for (size_t i = 0; i < self->handler_count; i++) {
         pool_destroy(&self->handlers[i]->pool);
     }
     drop_all(self);
     edri_port_destroy(&self->port);
+    load_clear(&self->load);
     arena_destroy(&self->arena);
+}
+
+static void *
+run_manager(void *arg)
+{
+    edri_manager_t *self = arg;
+    thread_name(self->name);
+    edri_err_t err = manager_open(self);
+    queue_put(self->started, err == EDRI_OK ? &said_ok : &said_failed);
+    while (err == EDRI_OK && manager_step(self, true)) {
+    }
+    manager_close(self);
     return NULL;
 }
 

@@ -15,6 +15,13 @@ edri_manager_t *manager_new(edri_node_t *node, const char *name, bool dead);
 // Returns EDRI_OK or EDRI_SYSTEM.
 edri_err_t manager_start(edri_manager_t *self) EDRI_MUST_CHECK;
 
+// What the thread consists of; the simulation calls it step by step instead.
+// manager_open attaches the port and starts the pools, manager_step works off
+// what has come (false: told to stop), manager_close drops what is left.
+edri_err_t manager_open(edri_manager_t *self) EDRI_MUST_CHECK;
+bool manager_step(edri_manager_t *self, bool may_wait);
+void manager_close(edri_manager_t *self);
+
 // manager_join waits for the thread, which ends when the router says that the
 // node stops.
 void manager_join(edri_manager_t *self);

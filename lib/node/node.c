@@ -218,8 +218,8 @@ edri_node_manager(edri_node_t *self, const char *name)
 
 // ----- starting
 
-void
-node_read_limits(edri_node_t *self)
+static void
+read_limits(edri_node_t *self)
 {
     const settings_t *settings = self->settings;
     self->limits = (limits_t){
@@ -318,9 +318,11 @@ stop_threads(edri_node_t *self)
     }
 }
 
-static edri_err_t
-open_context(edri_node_t *self)
+edri_err_t
+node_open(edri_node_t *self)
 {
+    read_limits(self);
+    atomic_store(&self->phase, PHASE_RUNNING);
     self->zmq = zmq_ctx_new();
     if (self->zmq == NULL) {
         return node_fail(self, EDRI_SYSTEM, "libzmq: no context");
@@ -395,9 +397,7 @@ edri_node_start(edri_node_t *self)
     if (self->first_err != EDRI_OK) {
         return node_fail(self, self->first_err, "%s", self->first_error);
     }
-    node_read_limits(self);
-    atomic_store(&self->phase, PHASE_RUNNING);
-    edri_err_t err = open_context(self);
+    edri_err_t err = node_open(self);
     if (err == EDRI_OK) {
         err = start_threads(self);
     }

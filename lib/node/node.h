@@ -81,8 +81,8 @@ struct edri_node {
 edri_err_t node_fail(edri_node_t *self, edri_err_t err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-// node_read_limits reads the limits from the settings.
-void node_read_limits(edri_node_t *self);
+// node_open begins to run: limits, context, the pipe to the router.
+edri_err_t node_open(edri_node_t *self) EDRI_MUST_CHECK;
 
 // node_rows is the table of settings (node_settings.c).
 extern const setting_row_t node_rows[];
