@@ -60,7 +60,6 @@ bool
 credit_in_received(credit_in_t *self, size_t size)
 {
     self->received += size;
-    self->want = 0;
     return self->received <= self->granted;
 }
 
@@ -79,11 +78,12 @@ credit_in_grant(
     uint64_t taken = used + open;
     uint64_t room = limit > taken ? limit - taken : 0;
     uint64_t more = 0;
-    if (self->want > mine) {
-        more = self->want - mine;
+    if (self->want > self->granted) {
+        more = self->want - self->granted;
         // An ordinary frame is never refused while half of the queue is free;
         // a large event needs room, or an empty queue.
-        bool small = self->want <= 2 * CREDIT_MAX && used <= limit / 2;
+        bool small =
+            self->want - self->received <= 2 * CREDIT_MAX && used <= limit / 2;
         if (more > room && !small && used > 0) {
             more = 0;
         }
@@ -111,6 +111,5 @@ credit_in_grant(
 bool
 credit_in_short(const credit_in_t *self)
 {
-    uint64_t open = credit_in_open(self);
-    return open < CREDIT_MAX || self->want > open;
+    return credit_in_open(self) < CREDIT_MAX || self->want > self->granted;
 }

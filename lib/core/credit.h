@@ -28,7 +28,7 @@ typedef struct credit_out {
     uint64_t sent;     // bytes since the path began
     uint64_t limit;    // may be sent
     uint64_t consumed; // has left the manager's queue
-    uint64_t wanted;   // 'sent' + size that was announced; 0: none
+    uint64_t wanted;   // the limit that was announced; 0: none
 } credit_out_t;
 
 // credit_out_init begins a path; 'initial' is what the first message may hold.
@@ -37,8 +37,9 @@ void credit_out_init(credit_out_t *self, uint64_t initial);
 // credit_out_may says whether 'size' more bytes may go.
 bool credit_out_may(const credit_out_t *self, size_t size);
 
-// credit_out_want says whether WANT must be sent for 'size' now: once for each
-// 'sent'.
+// credit_out_want says whether WANT must be sent for 'size' now, once for each
+// 'sent': the limit that is needed is 'wanted'.  It is an absolute number, for
+// WANT may overtake frames.
 bool credit_out_want(credit_out_t *self, size_t size);
 
 void credit_out_sent(credit_out_t *self, size_t size);
@@ -56,7 +57,7 @@ typedef struct credit_in {
     uint64_t received; // bytes since the path began
     uint64_t granted;
     uint64_t consumed; // as last told
-    uint64_t want;     // announced size; 0: none
+    uint64_t want;     // the source needs 'granted' to be this; 0: enough
 } credit_in_t;
 
 void credit_in_init(credit_in_t *self, uint64_t initial);

@@ -267,7 +267,11 @@ control_in(const frame_t *frame)
         slot_t *slot = map_get(router->slots, head->wants[i]->target);
         if (slot != NULL && slot->manager != NULL) {
             credit_in_t *credit = credit_of(slot, frame->life);
-            credit->want = head->wants[i]->size;
+            // No event needs more than this.
+            uint64_t most = credit->received + router->node->limits.body_max +
+                            4 * (uint64_t)CREDIT_MAX;
+            uint64_t want = head->wants[i]->limit;
+            credit->want = want < most ? want : most;
             slot_grant(slot, frame->life, credit);
             // It lacks credit: if it has more, that word did not reach it.
             link_t *link = remote_link(remote, true);

@@ -230,7 +230,7 @@ window_open(const link_t *link)
 
 // send_want announces a chunk that is larger than the credit.
 static void
-send_want(link_t *link, dest_t *dest, size_t size)
+send_want(link_t *link, dest_t *dest)
 {
     head_t head;
     Edri__Wire__Destination to;
@@ -239,7 +239,7 @@ send_want(link_t *link, dest_t *dest, size_t size)
     Edri__Wire__Want *want_p = &want;
     frame_head(&head, &to, &to_p, dest->remote, EDRI__WIRE__LANE__CONTROL);
     want.target = dest->target;
-    want.size = size;
+    want.limit = dest->credit.wanted;
     head.wants = &want_p;
     head.n_wants = 1;
     (void)link_send_head(link, &head, false);
@@ -273,7 +273,7 @@ may_go(link_t *link, dest_t *dest, const chunk_t *chunk, int lane)
     size_t weight = chunk_weight(chunk);
     if (!credit_out_may(&dest->credit, weight)) {
         if (credit_out_want(&dest->credit, weight)) {
-            send_want(link, dest, weight);
+            send_want(link, dest);
         }
         return false;
     }

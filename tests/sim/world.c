@@ -664,6 +664,19 @@ check_bounds(const sim_node_t *self)
     }
 }
 
+// tell_counters says what a node has counted, for --verbose.
+static void
+tell_counters(const sim_node_t *self)
+{
+    for (int i = 0; i < COUNTER_COUNT; i++) {
+        uint64_t count = counter_get(&self->node->counters, (counter_t)i);
+        if (count > 0) {
+            say("node %d: %s %llu", self->index, counter_name((counter_t)i),
+                (unsigned long long)count);
+        }
+    }
+}
+
 static void
 check_rest(const sim_node_t *self)
 {
@@ -873,6 +886,7 @@ world_run(
         for (int i = 0; i < world.node_count; i++) {
             if (world.nodes[i].node != NULL) {
                 check_rest(&world.nodes[i]);
+                tell_counters(&world.nodes[i]);
             }
         }
     }
