@@ -393,8 +393,8 @@ links_next(const router_t *router)
         if (link->replaced) {
             continue;
         }
-        if (link->received != link->told && link->tell_ms > 0 &&
-            link->tell_ms < due) {
+        if (link->socket != NULL && link->received != link->told &&
+            link->tell_ms > 0 && link->tell_ms < due) {
             due = link->tell_ms;
         }
         next = due < next ? due : next;
