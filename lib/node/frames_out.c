@@ -7,9 +7,9 @@
 // window (untaken frames), the flow's window and the manager's credit allow.
 // Replies need no credit.  Where several managers get the very same chunk next,
 // one frame names them all and the switch makes the copies.  A body that is too large for one message goes as
-// fragments in the BULK lane, the envelope with the last; the queue then waits
-// until they have arrived, so that younger events in the EVENT lane do not
-// overtake it.
+// fragments in the BULK lane, the envelope with the last.  Lanes overtake each
+// other, so the last one waits until the older events of the manager have
+// arrived, and the queue then until the body has.
 
 #include <stdlib.h>
 
@@ -204,6 +204,12 @@ send_fragment(link_t *link, remote_t *remote, outq_t *queue, uint32_t target)
 }
 
 static bool
+is_last_part(const chunk_t *chunk)
+{
+    return blob_size(chunk->blob) - chunk->blob_sent <= FRAGMENT_MAX;
+}
+
+static bool
 is_large(const chunk_t *chunk)
 {
     return chunk->blob != NULL && blob_size(chunk->blob) > FRAGMENT_MAX;
@@ -310,11 +316,20 @@ gather(link_t *link, const dest_t *first, chunk_t *chunk, copy_t *copies)
         copies[count] = copy_for(dest);
         (void)place(
             &copies[count++], lane, chunk_share(chunk), attached(chunk), true);
+        dest->events_end = dest->remote->out[lane].next;
         dest_check(dest);
     }
     counter_add(
         &link->router->node->counters, COUNTER_SHARED_FRAMES, count - 1);
     return count;
+}
+
+// has_arrived says whether the manager's events of the EVENT lane have.
+static bool
+has_arrived(const dest_t *dest)
+{
+    const flow_out_t *out = &dest->remote->out[EDRI__WIRE__LANE__EVENT];
+    return out->first == NULL || out->arrived >= dest->events_end;
 }
 
 // dest_turn sends one frame if it may.  Returns false when the dest has
@@ -329,6 +344,9 @@ dest_turn(link_t *link, dest_t *dest)
     }
     bool large = is_large(chunk);
     int lane = large ? EDRI__WIRE__LANE__BULK : EDRI__WIRE__LANE__EVENT;
+    if (large && is_last_part(chunk) && !has_arrived(dest)) {
+        return false; // flows.c wakes it
+    }
     if (!may_go(link, dest, chunk, lane)) {
         return false;
     }
@@ -337,6 +355,7 @@ dest_turn(link_t *link, dest_t *dest)
         chunk = outq_take(&dest->queue);
         const part_t *part =
             place(&copies[0], lane, chunk, attached(chunk), true);
+        dest->events_end = remote->out[lane].next;
         size_t count = link->senders.count > 1 && !chunk->keep
                            ? gather(link, dest, chunk, copies)
                            : 1;
