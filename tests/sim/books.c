@@ -24,8 +24,10 @@ typedef struct begins {
 
 typedef struct writer {
     bool ended;
-    uint8_t *kinds; // by number
+    uint8_t *kinds;  // by number
+    uint8_t *nobody; // by number: bit per group that had no member
     uint64_t count;
+    uint64_t sure[GROUPS_MAX]; // below, the group may have had none in time
     begins_t *by_group[GROUPS_MAX]; // GROUP; ONE: in the first
 } writer_t;
 
@@ -34,6 +36,7 @@ typedef struct manager {
     bool ended;
     bool doubtful; // may have been given up
     bool ready;
+    bool left;
     uint64_t from[WRITERS_MAX]; // what is emitted from here on is its
     uint8_t *got[WRITERS_MAX];  // ALL and KEPT, by number
     uint64_t room[WRITERS_MAX];
@@ -86,6 +89,7 @@ books_close(void)
 {
     for (unsigned i = 0; i < books.writer_count; i++) {
         free(books.writers[i].kinds);
+        free(books.writers[i].nobody);
         for (int j = 0; j < GROUPS_MAX; j++) {
             free(books.writers[i].by_group[j]);
         }
@@ -128,6 +132,20 @@ books_next(unsigned writer)
     return books.writers[writer].count;
 }
 
+// empty_groups has a bit for each group that nobody is in, nor is expected back.
+static uint8_t
+empty_groups(void)
+{
+    uint8_t empty = 0xff;
+    for (unsigned i = 0; i < books.manager_count; i++) {
+        const manager_t *manager = books.managers[i];
+        if (manager->ready && !manager->left) {
+            empty &= (uint8_t) ~(1u << manager->group);
+        }
+    }
+    return empty;
+}
+
 void
 books_emitted(unsigned writer, kind_t kind)
 {
@@ -135,12 +153,14 @@ books_emitted(unsigned writer, kind_t kind)
     if ((self->count & (self->count + 1)) == 0 || self->count == 0) {
         uint64_t room = self->count == 0 ? 1 : (self->count + 1) * 2;
         self->kinds = mem_resize(self->kinds, room);
+        self->nobody = mem_resize(self->nobody, room);
         for (int i = 0; i < GROUPS_MAX; i++) {
             self->by_group[i] =
                 mem_resize(self->by_group[i], room * sizeof(begins_t));
         }
     }
     self->kinds[self->count] = (uint8_t)kind;
+    self->nobody[self->count] = empty_groups();
     for (int i = 0; i < GROUPS_MAX; i++) {
         self->by_group[i][self->count] = (begins_t){0};
     }
@@ -175,6 +195,12 @@ books_ready(unsigned manager)
 {
     manager_t *self = books.managers[manager];
     self->ready = true;
+    // Who was expected back in its group is not any more.
+    for (unsigned i = 0; i < books.manager_count; i++) {
+        manager_t *other = books.managers[i];
+        other->left =
+            other->left || (other->ended && other->group == self->group);
+    }
     for (unsigned i = 0; i < WRITERS_MAX; i++) {
         self->from[i] = books.writers[i].count;
     }
@@ -184,6 +210,20 @@ void
 books_manager_end(unsigned manager)
 {
     books.managers[manager]->ended = true;
+}
+
+void
+books_leave(unsigned manager)
+{
+    books.managers[manager]->left = true;
+    uint8_t empty = empty_groups();
+    for (unsigned i = 0; i < books.writer_count; i++) {
+        for (unsigned g = 0; g < GROUPS_MAX; g++) {
+            if ((empty & 1u << g) != 0) {
+                books.writers[i].sure[g] = books.writers[i].count;
+            }
+        }
+    }
 }
 
 void
@@ -259,7 +299,9 @@ books_begun(unsigned manager, kind_t kind, unsigned writer, uint64_t number,
     }
     if (!marked) {
         uint64_t *last = &self->last[writer][kind];
-        if (number < *last) {
+        // What had not left for a member that went comes after younger ones.
+        bool moved = books.marks && (kind == KIND_GROUP || kind == KIND_ONE);
+        if (number < *last && !moved) {
             books_fail("%s event %u:%llu came to manager %u after number %llu",
                 names[kind], writer, (unsigned long long)number, manager,
                 (unsigned long long)*last - 1);
@@ -328,8 +370,10 @@ check_groups(unsigned writer, unsigned groups)
         bool one = from->kinds[n] == KIND_ONE;
         for (unsigned g = 0; g < (one ? 1 : groups); g++) {
             begins_t begins = from->by_group[g][n];
-            if ((one || from->kinds[n] == KIND_GROUP) &&
-                begins.plain + begins.marked == 0) {
+            bool somebody = one ? from->nobody[n] != 0xff
+                                : (from->nobody[n] & 1u << g) == 0;
+            if ((one || from->kinds[n] == KIND_GROUP) && somebody &&
+                n >= from->sure[g] && begins.plain + begins.marked == 0) {
                 books_fail("%s event %u:%llu was never begun (group %u)",
                     names[from->kinds[n]], writer, (unsigned long long)n, g);
             }

@@ -37,10 +37,13 @@ void books_writer_end(unsigned writer);
 
 // books_manager begins a manager of a life: 'group' is its name; 'ready' says
 // that what is emitted from now on must reach it.  books_manager_end: its life
-// has ended.  books_doubt: its life may have been given up by somebody.
+// has ended.  books_leave: it withdraws on purpose; what is for its group and
+// finds nobody else has no receiver.  books_doubt: its life may have been given
+// up by somebody.
 unsigned books_manager(unsigned group);
 void books_ready(unsigned manager);
 void books_manager_end(unsigned manager);
+void books_leave(unsigned manager);
 void books_doubt(unsigned manager);
 
 // books_begun enters a handler's begin.

@@ -577,6 +577,11 @@ begin_fault(fault_t *fault)
         if (node->node != NULL) {
             (void)zmq_send(node->node->pipe, "DRAIN", 5, 0);
             node->draining = true;
+            for (int i = 0; i < MANAGERS; i++) {
+                if (node->managers[i].open) {
+                    books_leave(node->managers[i].book);
+                }
+            }
             node->stop_us = sim_now_us + 10 * SECOND;
             node->wake_us = sim_now_us;
         }
