@@ -208,6 +208,9 @@ remote_gone(router_t *router, uint64_t life, edri_err_t reason, const char *why)
     remote_t *self = map_get(router->remotes, life);
     // Whoever has lost its name to another may only be frozen.
     bool guess = reason != EDRI_CLOSED;
+    if (self != NULL && reason != EDRI_NODE_DIED) {
+        self->ended = true; // no switch lets it in again
+    }
     if (self == NULL || self->gone_ms != 0) {
         asked_life_gone(router, life);
         return;

@@ -211,7 +211,7 @@ remote_unreached(remote_t *self, unsigned link)
 void
 remote_reached(remote_t *self, unsigned link)
 {
-    if (reach_known(&self->reach, link, true)) {
+    if (!self->ended && reach_known(&self->reach, link, true)) {
         if (self->gone_ms != 0) {
             remote_returned(self);
         }

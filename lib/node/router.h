@@ -329,6 +329,7 @@ struct remote {
     int64_t end_ms;  // when it is given up, unless it comes back; 0: no
     bool orphans;    // then: its groups are expected back
     int64_t gone_ms; // since when it has been given up; 0: it has not
+    bool ended;      // for sure: what still comes of it is the rest
 };
 
 remote_t *remote_find(router_t *router, uint64_t life, const char *name);
