@@ -291,6 +291,16 @@ resolve_all(link_t *self)
     free(resolve.types);
 }
 
+void
+links_resolve_again(router_t *router)
+{
+    for (unsigned i = 0; i < router->link_count; i++) {
+        if (router->links[i].session.state == SESSION_UP) {
+            resolve_all(&router->links[i]);
+        }
+    }
+}
+
 static void
 on_welcome(link_t *self, const Edri__Link__Welcome *word)
 {

@@ -457,6 +457,9 @@ edri_err_t link_send_head(link_t *self, head_t *head, bool more);
 // link_resolve asks for a type's table on every open link.
 void link_resolve(router_t *router, uint64_t type);
 
+// links_resolve_again asks for the tables of all types in use again.
+void links_resolve_again(router_t *router);
+
 // link_drain withdraws all demands; links_bye ends the sessions.
 void links_drain(router_t *router);
 void links_bye(router_t *router);

@@ -8,7 +8,8 @@
 #include "world.h"
 
 static const char usage[] =
-    "usage: edri-sim [--seed S] [--seeds COUNT] [--steps N] [--verbose]\n\n"
+    "usage: edri-sim [--seed S] [--seeds COUNT] [--steps N] [--faults N]\n"
+    "                [--twice] [--verbose]\n\n"
     "Nodes, switches and a faulty network in one process, on virtual time; "
     "the\n"
     "real code runs.  Everything follows from the seed.\n\n"
@@ -16,6 +17,7 @@ static const char usage[] =
     "  --seeds COUNT   how many, one after the other (1)\n"
     "  --steps N       end a run after so many steps, unchecked; 0: at its "
     "end\n"
+    "  --faults N      at most so many in a run (8)\n"
     "  --twice         play each seed twice: both runs must be the same\n"
     "  --verbose       tell what happens\n";
 
@@ -23,6 +25,7 @@ typedef struct options {
     uint64_t seed;
     uint64_t seeds;
     uint64_t steps;
+    uint64_t faults;
     bool twice;
     bool verbose;
 } options_t;
@@ -46,9 +49,9 @@ read_options(int argc, char **argv, options_t *out)
             const char *flag;
             uint64_t *number;
         } numbers[] = {{"--seed", &out->seed}, {"--seeds", &out->seeds},
-            {"--steps", &out->steps}};
+            {"--steps", &out->steps}, {"--faults", &out->faults}};
         bool known = false;
-        for (int j = 0; j < 3; j++) {
+        for (int j = 0; j < 4; j++) {
             if (strcmp(argv[i], numbers[j].flag) == 0) {
                 known = read_number(
                     i + 1 < argc ? argv[i + 1] : NULL, numbers[j].number);
@@ -75,18 +78,19 @@ play(const options_t *options, uint64_t seed, result_t *sum)
     result_t result = {0};
     result_t again = {0};
     char *why = NULL;
-    bool fine =
-        world_run(seed, options->steps, options->verbose, &result, &why);
+    bool fine = world_run(
+        seed, options->faults, options->steps, options->verbose, &result, &why);
     if (fine && options->twice) {
-        fine = world_run(seed, options->steps, false, &again, &why) &&
+        fine = world_run(seed, options->faults, options->steps, false, &again,
+                   &why) &&
                again.hash == result.hash;
     }
     if (!fine) {
         printf("seed %llu: %s\n    repeat with: edri-sim --seed %llu "
-               "--verbose\n",
+               "--faults %llu --verbose\n",
             (unsigned long long)seed,
             why != NULL ? why : "two runs were not the same",
-            (unsigned long long)seed);
+            (unsigned long long)seed, (unsigned long long)options->faults);
         (void)fflush(stdout);
     }
     free(why);
@@ -103,7 +107,7 @@ play(const options_t *options, uint64_t seed, result_t *sum)
 int
 main(int argc, char **argv)
 {
-    options_t options = {.seed = 1, .seeds = 1};
+    options_t options = {.seed = 1, .seeds = 1, .faults = 8};
     if (argc == 2 && strcmp(argv[1], "--help") == 0) {
         printf("%s", usage);
         return 0;

@@ -51,6 +51,8 @@ typedef struct sim_node {
     bool ready;
     bool draining;
     bool drained;
+    bool counts; // what is emitted must reach its managers
+    int64_t since_us;
     int64_t wake_us;
     int64_t frozen_us; // until
     int64_t start_us;  // when to start again; INT64_MAX: not
@@ -110,6 +112,7 @@ static struct {
     int64_t begin_us;
     int64_t write_end_us;
     uint64_t steps;
+    int64_t connected_us; // since when all are; 0: they are not
     int at_once;
 } world;
 
@@ -233,11 +236,6 @@ read_words(sim_node_t *self)
         if (strcmp(word, "READY") == 0) {
             self->ready = true;
             say("node %d is ready", self->index);
-            for (int i = 0; i < MANAGERS; i++) {
-                if (self->managers[i].open) {
-                    books_ready(self->managers[i].book);
-                }
-            }
         } else if (strcmp(word, "ERROR") == 0 || code == EDRI_REPLACED) {
             say("node %d: %s", self->index, text);
         }
@@ -319,7 +317,8 @@ start_node(sim_node_t *self)
             add_manager(self, count++, group);
         }
     }
-    self->ready = self->draining = self->drained = false;
+    self->ready = self->draining = self->drained = self->counts = false;
+    self->since_us = sim_now_us;
     self->start_us = self->stop_us = INT64_MAX;
     self->frozen_us = 0;
     if (node_open(self->node) != EDRI_OK) {
@@ -712,6 +711,53 @@ check_rest(const sim_node_t *self)
     }
 }
 
+// ----- who is connected
+
+static bool
+is_connected(const sim_node_t *self)
+{
+    const router_t *router = self->node->router;
+    bool up = self->frozen_us <= sim_now_us;
+    for (unsigned i = 0; i < router->link_count; i++) {
+        up = up && router->links[i].shake == SHAKE_IN_FORCE &&
+             router->links[i].settled;
+    }
+    return up;
+}
+
+// note_ready: from a second on in which everybody was connected, what anybody
+// emits must reach the managers that are there.
+static void
+note_ready(void)
+{
+    bool all = true;
+    for (int i = 0; i < world.node_count; i++) {
+        const sim_node_t *node = &world.nodes[i];
+        all = all && (node->node == NULL || is_connected(node));
+    }
+    if (!all) {
+        world.connected_us = 0;
+        return;
+    }
+    if (world.connected_us == 0) {
+        world.connected_us = sim_now_us;
+    }
+    for (int i = 0; i < world.node_count; i++) {
+        sim_node_t *node = &world.nodes[i];
+        if (node->node == NULL || !node->ready || node->counts ||
+            node->draining || sim_now_us - world.connected_us < SECOND ||
+            sim_now_us - node->since_us < SECOND) {
+            continue;
+        }
+        node->counts = true;
+        for (int j = 0; j < MANAGERS; j++) {
+            if (node->managers[j].open) {
+                books_ready(node->managers[j].book);
+            }
+        }
+    }
+}
+
 // ----- time
 
 static int64_t
@@ -800,6 +846,7 @@ advance(int64_t until_us)
         return;
     }
     sim_now_us = next > sim_now_us ? next : sim_now_us;
+    note_ready();
     play_faults();
     for (int i = 0; i < world.hub_count; i++) {
         if (due_hub(&world.hubs[i]) > sim_now_us) {
@@ -869,8 +916,8 @@ unmake_world(void)
 }
 
 bool
-world_run(
-    uint64_t seed, uint64_t steps, bool tell, result_t *result, char **why_p)
+world_run(uint64_t seed, uint64_t faults, uint64_t steps, bool tell,
+    result_t *result, char **why_p)
 {
     net_init(seed);
     net_on_wait(pump);
@@ -878,6 +925,9 @@ world_run(
     books_open();
     edri_log_set(log_line, NULL, EDRI_LOG_INFO);
     make_world(seed, tell);
+    if ((uint64_t)world.fault_count > faults) {
+        world.fault_count = (int)faults;
+    }
     int64_t end_us = world.write_end_us;
     for (int i = 0; i < world.fault_count; i++) {
         int64_t over = world.faults[i].until_us;

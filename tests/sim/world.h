@@ -14,7 +14,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// world_run plays one seed; 'steps' bounds the work (0: no bound).  'tell'
+// world_run plays one seed with at most so many faults; 'steps' bounds the work
+// (0: no bound).  'tell'
 // prints what happens.  Returns true when every check held; else *why_p is the
 // first breach, to be freed by the caller.
 typedef struct result {
@@ -28,7 +29,7 @@ typedef struct result {
     uint64_t steps;
 } result_t;
 
-bool world_run(
-    uint64_t seed, uint64_t steps, bool tell, result_t *result, char **why_p);
+bool world_run(uint64_t seed, uint64_t faults, uint64_t steps, bool tell,
+    result_t *result, char **why_p);
 
 #endif
