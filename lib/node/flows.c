@@ -385,6 +385,20 @@ earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+// want_again lets those who wait for credit say so once more.
+static void
+want_again(remote_t *self)
+{
+    self->want_ms = 0;
+    for (size_t i = 0; i < self->dest_count; i++) {
+        dest_t *dest = self->dests[i];
+        if (dest->credit.wanted != 0 && dest->queue.first != NULL) {
+            dest->credit.wanted = 0;
+            dest_wake(dest);
+        }
+    }
+}
+
 // look does what is due for one remote and returns when to look again.
 static int64_t
 look(remote_t *self)
@@ -417,6 +431,10 @@ look(remote_t *self)
         int64_t due = fence_due(&self->fence);
         next = earlier(next, due > now_ms ? due : INT64_MAX);
     }
+    if (self->want_ms != 0 && now_ms >= self->want_ms) {
+        want_again(self);
+    }
+    next = earlier(next, self->want_ms != 0 ? self->want_ms : INT64_MAX);
     if (self->end_ms != 0) {
         next = earlier(next, self->end_ms);
     }

@@ -20,6 +20,10 @@
 // Counted frames that the peer has not taken yet, at most.
 #define WINDOW 8
 
+// WANT, or its answer, may be lost with a session of the other end that we
+// know nothing of: it is said again after this long.
+#define WANT_MS 500
+
 // Receivers of one frame, at most.
 #define COPIES_MAX 32
 
@@ -280,6 +284,8 @@ may_go(link_t *link, dest_t *dest, const chunk_t *chunk, int lane)
     if (!credit_out_may(&dest->credit, weight)) {
         if (credit_out_want(&dest->credit, weight)) {
             send_want(link, dest);
+            dest->remote->want_ms = link->router->now_ms + WANT_MS;
+            remote_due(dest->remote, dest->remote->want_ms);
         }
         return false;
     }
