@@ -56,6 +56,8 @@ typedef struct peer {
     char *name; // "" for a guest
     char *host;
     char *software;
+    char *switches;  // that it was told to use, sorted
+    uint64_t number; // of the session, as the life counts
     uint32_t pid;
     bool guest;
     peer_state_t state;

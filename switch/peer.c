@@ -61,6 +61,7 @@ free_peer(hub_t *hub, peer_t *peer)
     free(peer->name);
     free(peer->host);
     free(peer->software);
+    free(peer->switches);
     free(peer);
 }
 
@@ -161,9 +162,30 @@ is_name(const char *name)
     return size >= 1 && size <= 64 && name[size] == '\0';
 }
 
+// compare_lists says what another node's list of switches has differently, or
+// NULL.  The caller frees it.
+static char *
+compare_lists(const hub_t *hub, const peer_t *peer)
+{
+    size_t cursor = 0;
+    void *value = NULL;
+    bool told = peer->switches[0] != '\0';
+    while (told && map_next(hub->sessions, &cursor, NULL, &value)) {
+        const peer_t *other = value;
+        if (other->switches[0] != '\0' && other->state == PEER_UP &&
+            !streq(other->switches, peer->switches)) {
+            return str_printf("node.switch of %s is %s, of %s %s: nodes that "
+                              "share no switch do not reach each other",
+                peer->name, peer->switches, other->name, other->switches);
+        }
+    }
+    return NULL;
+}
+
 static void
 welcome(hub_t *hub, peer_t *peer)
 {
+    char *warning = compare_lists(hub, peer);
     peer->state = PEER_UP;
     (void)map_put(hub->lives, peer->life, peer);
     directory_open(hub->directory, peer->session, peer->life, peer->name);
@@ -179,9 +201,14 @@ welcome(hub_t *hub, peer_t *peer)
     control_t control = EDRI__LINK__CONTROL__INIT;
     control.word_case = EDRI__LINK__CONTROL__WORD_WELCOME;
     control.welcome = &word;
+    if (warning != NULL) {
+        word.warning = warning;
+        edri_log_warn("SWITCHES-DIFFER", "text=\"%s\"", warning);
+    }
     edri_log_info("NODE-UP", "node=%s life=%016llx host=%s pid=%u", peer->name,
         (unsigned long long)peer->life, peer->host, peer->pid);
     peer_say(hub, peer, &control);
+    free(warning);
 }
 
 // take_over lets a new session of the same life go on where the old one was.
@@ -203,6 +230,22 @@ find_holder(hub_t *hub, const peer_t *claims)
         peer_t *peer = value;
         if (peer != claims && peer->state != PEER_CLAIMS &&
             streq(peer->name, claims->name)) {
+            return peer;
+        }
+    }
+    return NULL;
+}
+
+// find_older finds the session that the same life has here already.
+static peer_t *
+find_older(hub_t *hub, const peer_t *younger)
+{
+    size_t cursor = 0;
+    void *value = NULL;
+    while (map_next(hub->sessions, &cursor, NULL, &value)) {
+        peer_t *peer = value;
+        if (peer != younger && peer->life == younger->life &&
+            streq(peer->name, younger->name)) {
             return peer;
         }
     }
@@ -237,6 +280,30 @@ replace(hub_t *hub, peer_t *holder, peer_t *peer)
     welcome(hub, peer);
 }
 
+static int
+compare_texts(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+// sort_list is the node's list of switches as one text, for comparison.
+static char *
+sort_list(const Edri__Link__Hello *hello)
+{
+    char *list = str_dup("");
+    if (hello->n_switches > 0) {
+        qsort(
+            hello->switches, hello->n_switches, sizeof(char *), compare_texts);
+    }
+    for (size_t i = 0; i < hello->n_switches; i++) {
+        char *longer =
+            str_printf("%s%s%s", list, i > 0 ? "," : "", hello->switches[i]);
+        free(list);
+        list = longer;
+    }
+    return list;
+}
+
 static peer_t *
 new_peer(hub_t *hub, const uint8_t *routing, size_t size,
     const Edri__Link__Hello *hello)
@@ -250,6 +317,8 @@ new_peer(hub_t *hub, const uint8_t *routing, size_t size,
     peer->name = str_dup(hello->guest ? "" : hello->node);
     peer->host = str_dup(hello->host);
     peer->software = str_dup(hello->software);
+    peer->switches = sort_list(hello);
+    peer->number = hello->number;
     peer->pid = hello->pid;
     peer->since_ms = peer->heard_ms = hub->now_ms;
     peer->state = PEER_CLAIMS;
@@ -292,8 +361,20 @@ peer_hello(hub_t *hub, const uint8_t *routing, size_t size,
         free_peer(hub, peer);
         return;
     }
-    peer_t *old = map_get(hub->lives, peer->life);
-    if (old != NULL && streq(old->name, peer->name)) {
+    peer_t *old = find_older(hub, peer);
+    if (old != NULL && peer->number < old->number) {
+        // Connections do not come in order: this one is closed already.
+        say_refused(hub, peer, EDRI_STATE, "the life has a younger session");
+        free_peer(hub, peer);
+        return;
+    }
+    if (old != NULL && old->state == PEER_CLAIMS) {
+        peer->probing = old->probing; // it waits on
+        peer->until_ms = old->until_ms;
+        free_peer(hub, old);
+        return;
+    }
+    if (old != NULL) {
         take_over(hub, old, peer);
         return;
     }

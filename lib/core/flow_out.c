@@ -364,13 +364,20 @@ flow_out_due(const flow_out_t *self)
                                  : INT64_MAX;
 }
 
+bool
+flow_out_asks(const flow_out_t *self)
+{
+    return self->resend == NULL || self->flying > 0;
+}
+
 void
 flow_out_probe(flow_out_t *self, int64_t now_ms, flow_stamp_t *stamp)
 {
+    const packet_t *next = self->resend; // what goes next on this path
     *stamp = (flow_stamp_t){.path = self->path,
-        .first = self->next,
-        .skipped = self->skip,
-        .sum = self->sum,
+        .first = next != NULL ? next->first : self->next,
+        .skipped = next != NULL ? next->skipped : self->skip,
+        .sum = next != NULL ? next->before : self->sum,
         .opens = !self->opened && self->first == NULL};
     self->opened = self->opened || stamp->opens;
     self->progress_ms = now_ms;

@@ -150,8 +150,10 @@ size_t flow_out_deny(flow_out_t *self, uint64_t first);
 size_t flow_out_held(const flow_out_t *self, uint32_t target);
 
 // flow_out_due says when flow_out_probe must be sent (INT64_MAX: never, all is
-// settled); flow_out_probe stamps it.
+// settled), if flow_out_asks: what has not been sent on this path asks for
+// itself when it goes.  flow_out_probe stamps it, behind what was sent.
 int64_t flow_out_due(const flow_out_t *self);
+bool flow_out_asks(const flow_out_t *self);
 void flow_out_probe(flow_out_t *self, int64_t now_ms, flow_stamp_t *stamp);
 
 // flow_out_give_up ends the life at the other end: 'visit' gets every frame

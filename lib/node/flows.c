@@ -354,8 +354,8 @@ probe(remote_t *self, int lane)
     flow_out_t *out = &self->out[lane];
     link_t *link = remote_link(self, true);
     flow_stamp_t stamp;
-    if (link == NULL || flow_out_resending(out)) {
-        out->progress_ms = self->router->now_ms; // what waits asks for itself
+    if (link == NULL || !flow_out_asks(out)) {
+        out->progress_ms = self->router->now_ms; // looked at again later
         return;
     }
     flow_out_probe(out, self->router->now_ms, &stamp);

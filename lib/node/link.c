@@ -130,6 +130,7 @@ say_hello(link_t *self)
     hello.software = software;
     hello.switches = switches;
     hello.n_switches = self->router->link_count;
+    hello.number = self->opened;
     control_t word = EDRI__LINK__CONTROL__INIT;
     word.word_case = EDRI__LINK__CONTROL__WORD_HELLO;
     word.hello = &hello;

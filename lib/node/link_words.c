@@ -311,6 +311,10 @@ on_welcome(link_t *self, const Edri__Link__Welcome *word)
     counter_add(&router->node->counters, COUNTER_LINKS_UP, 1);
     edri_log_info("LINK-UP", "switch=%s name=%s life=%016llx", self->endpoint,
         word->name, (unsigned long long)word->life);
+    if (word->warning[0] != '\0') {
+        edri_log_warn("LINK-WARNING", "switch=%s text=\"%s\"", self->endpoint,
+            word->warning);
+    }
     self->switch_life = word->life;
     self->settled = word->settled;
     say_offer(self, 0);

@@ -270,6 +270,76 @@ Test(switch, the_same_life_goes_on_in_a_new_session)
     stop_switch(&hub);
 }
 
+// Connections do not come in order: what an older one says must not push the
+// younger out.
+Test(switch, an_older_session_of_a_life_does_not_come_back)
+{
+    hub_t hub = start_switch();
+    received_t got = {0};
+    raw_t younger = raw_open(hub.endpoint);
+    raw_hello_with(&younger, "node", 1001, 7, NULL);
+    cr_assert_not_null(RAW_AWAIT(&younger, &got, WELCOME));
+    raw_t older = raw_open(hub.endpoint);
+    raw_hello_with(&older, "node", 1001, 6, NULL);
+    refused(&older, EDRI_STATE, "younger session");
+    raw_resolve(&younger, TYPE);
+    cr_expect_not_null(RAW_AWAIT(&younger, &got, TABLE), "still knows it");
+    head_free(&got.head);
+    raw_close(&older);
+    raw_close(&younger);
+    stop_switch(&hub);
+}
+
+// A life says HELLO again while the holder of its name is asked: it is let in
+// once, and its first session's end is not its own.
+Test(switch, a_claim_that_is_repeated_is_one)
+{
+    hub_t hub = start_switch();
+    received_t got = {0};
+    raw_t holder = join(&hub, "same", 1001); // will not answer PROBE
+    raw_t first = raw_open(hub.endpoint);
+    raw_hello_with(&first, "same", 1002, 1, NULL);
+    cr_expect_not_null(RAW_AWAIT(&holder, &got, PROBE));
+    raw_t second = raw_open(hub.endpoint);
+    raw_hello_with(&second, "same", 1002, 2, NULL);
+    cr_expect_not_null(RAW_AWAIT(&second, &got, WELCOME));
+    raw_simple(&first, EDRI__LINK__CONTROL__WORD_HEARTBEAT);
+    cr_expect_not_null(RAW_AWAIT(&first, &got, WHO), "it is forgotten");
+    head_free(&got.head);
+    raw_close(&holder);
+    raw_close(&first);
+    raw_close(&second);
+    stop_switch(&hub);
+}
+
+Test(switch, different_lists_of_switches_are_warned_about)
+{
+    hub_t hub = start_switch();
+    received_t got = {0};
+    raw_t one = raw_open(hub.endpoint);
+    raw_hello_with(&one, "one", 1001, 1, "tcp://a:1");
+    const control_t *word = RAW_AWAIT(&one, &got, WELCOME);
+    cr_assert_not_null(word);
+    cr_expect_str_empty(word->welcome->warning);
+    raw_t other = raw_open(hub.endpoint);
+    raw_hello_with(&other, "other", 1002, 1, "tcp://b:1");
+    word = RAW_AWAIT(&other, &got, WELCOME);
+    cr_assert_not_null(word);
+    cr_expect_not_null(
+        strstr(word->welcome->warning, "tcp://b:1, of one tcp://a:1"), "%s",
+        word->welcome->warning);
+    raw_t third = raw_open(hub.endpoint);
+    raw_hello_with(&third, "third", 1003, 1, NULL); // says nothing of it
+    word = RAW_AWAIT(&third, &got, WELCOME);
+    cr_assert_not_null(word);
+    cr_expect_str_empty(word->welcome->warning);
+    head_free(&got.head);
+    raw_close(&one);
+    raw_close(&other);
+    raw_close(&third);
+    stop_switch(&hub);
+}
+
 // Nobody waits for a guest to come back: not for the 30 s of silence.
 Test(switch, a_guest_that_has_gone_is_forgotten_at_once)
 {

@@ -65,6 +65,25 @@ raw_say(raw_t *self, control_t *word)
     raw_send_head(self, &head, false);
 }
 
+// raw_hello_with says HELLO with a session's number and one switch (or NULL).
+static inline void
+raw_hello_with(raw_t *self, const char *name, uint64_t life, uint64_t number,
+    const char *listed)
+{
+    Edri__Link__Hello hello = EDRI__LINK__HELLO__INIT;
+    control_t word = EDRI__LINK__CONTROL__INIT;
+    char *list = (char *)(uintptr_t)listed;
+    hello.version = 1;
+    hello.node = (char *)(uintptr_t)name;
+    hello.life = life;
+    hello.number = number;
+    hello.switches = &list;
+    hello.n_switches = listed != NULL;
+    word.word_case = EDRI__LINK__CONTROL__WORD_HELLO;
+    word.hello = &hello;
+    raw_say(self, &word);
+}
+
 static inline void
 raw_hello(raw_t *self, const char *name, uint64_t life, bool guest)
 {

@@ -162,6 +162,31 @@ Test(flow, a_probe_finds_what_is_missing_at_the_end)
     flow_out_clear(&out);
 }
 
+Test(flow, a_probe_finds_that_a_full_window_of_what_goes_again_is_lost)
+{
+    flow_out_t out = new_out();
+    flow_in_t in;
+    flow_in_init(&in);
+    for (size_t i = 0; i < FLOW_WINDOW_FIRST; i++) {
+        (void)send_one(&out, 1, false, 0);
+    }
+    cr_expect(flow_out_lost(&out, out.path, 0, 0));
+    flow_out_begin(&out, out.path + 1, 0);
+    cr_expect_not(flow_out_asks(&out), "the first will say how far it is");
+    flow_stamp_t stamp;
+    flow_stamp_t last = {0};
+    while (flow_out_again(&out, 0, &stamp) != NULL) {
+        last = stamp;
+    }
+    cr_assert(flow_out_resending(&out), "more than the halved window");
+    cr_assert(flow_out_asks(&out));
+    flow_out_probe(&out, FLOW_PROBE_MS, &stamp);
+    cr_expect_eq(stamp.first, last.first + 1, "behind what went");
+    cr_expect_eq(flow_in_frame(&in, &stamp), FLOW_LOST);
+    flow_in_clear(&in);
+    flow_out_clear(&out);
+}
+
 Test(flow, settled_out_of_order_is_told_as_ranges)
 {
     flow_out_t out = new_out();
