@@ -25,6 +25,7 @@ answer(resolve_t *self, unsigned link, uint64_t version, bool settled)
 {
     self->version[link] = version;
     self->answered |= bit(link);
+    self->known = true;
     if (settled) {
         self->settled |= bit(link);
         self->early = false;
@@ -68,14 +69,16 @@ resolve_lost(resolve_t *self, unsigned link)
 
 bool
 resolve_waits(
-    const resolve_t *self, uint8_t up, uint8_t all, bool members, bool takers)
+    const resolve_t *self, uint8_t up, uint8_t all, bool takers, bool one)
 {
     if (all == 0) {
         return false; // this node stands alone
     }
-    bool asked_all = (up & ~self->answered) == 0;
-    if (!asked_all || (self->answered == 0 && !members)) {
+    if ((up & ~self->answered) != 0) {
         return true;
+    }
+    if (!self->known) {
+        return !(takers && one);
     }
     // With nobody there it is too early to say so; and what a node that has
     // lost its switch did not ask before may have more takers than are back.

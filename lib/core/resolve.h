@@ -21,6 +21,7 @@
 
 typedef struct resolve {
     bool asked;       // its tables are followed
+    bool known;       // some switch has answered, ever
     bool early;       // first asked of a switch that may not know all yet
     uint8_t answered; // bit per link that gave its table
     uint8_t settled;  // bit per link whose answer counts as 'no'
@@ -48,10 +49,9 @@ bool resolve_settled(resolve_t *self, unsigned link);
 void resolve_lost(resolve_t *self, unsigned link);
 
 // resolve_waits says whether an event has to wait.  'up' has a bit for each
-// link with a session, 'all' for each that there is; 'members' says whether
-// anybody is known to demand the type, 'takers' whether one of those would get
-// this event.
+// link with a session, 'all' for each that there is; 'takers' says whether
+// anybody is known who would get this event, 'one' that nobody else would then.
 bool resolve_waits(
-    const resolve_t *self, uint8_t up, uint8_t all, bool members, bool takers);
+    const resolve_t *self, uint8_t up, uint8_t all, bool takers, bool one);
 
 #endif

@@ -654,16 +654,16 @@ must_wait(router_t *router, route_t *self, uint32_t flags)
     if (resolve_ask(&self->resolve, router->returned)) {
         link_resolve(router, self->type);
     }
-    bool members = self->handler_count > 0;
-    bool takers = envelope_kind(flags) == EDRI_REQUEST
-                      ? !is_empty(&self->everybody)
-                      : members;
+    bool request = envelope_kind(flags) == EDRI_REQUEST;
+    bool takers =
+        request ? !is_empty(&self->everybody) : self->handler_count > 0;
+    bool one = envelope_deliver(flags) == EDRI_ONE;
     uint8_t up = 0;
     for (unsigned i = 0; i < router->link_count; i++) {
         up |= (uint8_t)((router->links[i].session.state == SESSION_UP) << i);
     }
     return resolve_waits(&self->resolve, up,
-        (uint8_t)((1u << router->link_count) - 1), members, takers);
+        (uint8_t)((1u << router->link_count) - 1), takers, one);
 }
 
 // direct sends one event on; 'from' is NULL when its port has gone.

@@ -41,9 +41,9 @@ Test(resolve, every_connected_switch_is_waited_for)
     resolve_t type = {0};
     (void)resolve_ask(&type, false);
     resolve_table(&type, 0, 1, true);
-    cr_expect(resolve_waits(&type, BOTH, BOTH, true, true));
+    cr_expect(resolve_waits(&type, BOTH, BOTH, true, false));
     resolve_table(&type, 1, 1, true);
-    cr_expect_not(resolve_waits(&type, BOTH, BOTH, true, true));
+    cr_expect_not(resolve_waits(&type, BOTH, BOTH, true, false));
 }
 
 Test(resolve, one_that_is_down_is_not_waited_for)
@@ -52,12 +52,21 @@ Test(resolve, one_that_is_down_is_not_waited_for)
     (void)resolve_ask(&type, false);
     cr_expect(resolve_waits(&type, 0, BOTH, false, false), "nobody answered");
     resolve_table(&type, 0, 1, true);
-    cr_expect_not(resolve_waits(&type, ONE, BOTH, true, true));
+    cr_expect_not(resolve_waits(&type, ONE, BOTH, true, false));
     resolve_lost(&type, 0);
-    cr_expect_not(
-        resolve_waits(&type, 0, BOTH, true, true), "who was there is believed");
+    cr_expect_not(resolve_waits(&type, 0, BOTH, true, false),
+        "who was there is believed");
     cr_expect(resolve_waits(&type, 0, BOTH, false, false));
-    cr_expect(resolve_waits(&type, ONE, BOTH, true, true), "a new session");
+    cr_expect(resolve_waits(&type, ONE, BOTH, true, false), "a new session");
+}
+
+Test(resolve, what_no_switch_has_ever_answered_waits_unless_one_taker_is_enough)
+{
+    resolve_t type = {0};
+    (void)resolve_ask(&type, false);
+    cr_expect(resolve_waits(&type, 0, ONE, true, false), "others may want it");
+    cr_expect_not(resolve_waits(&type, 0, ONE, true, true));
+    cr_expect(resolve_waits(&type, 0, ONE, false, true));
 }
 
 Test(resolve, nobody_counts_from_a_settled_switch_only)
@@ -66,8 +75,8 @@ Test(resolve, nobody_counts_from_a_settled_switch_only)
     (void)resolve_ask(&type, false);
     resolve_table(&type, 0, 1, false);
     cr_expect(resolve_waits(&type, ONE, ONE, false, false));
-    cr_expect(resolve_waits(&type, ONE, ONE, true, false), "only a guest");
-    cr_expect_not(resolve_waits(&type, ONE, ONE, true, true));
+    cr_expect(resolve_waits(&type, ONE, ONE, false, true), "only a guest");
+    cr_expect_not(resolve_waits(&type, ONE, ONE, true, false));
     cr_expect(resolve_settled(&type, 0), "its table is asked for again");
     cr_expect_not(resolve_waits(&type, ONE, ONE, false, false));
 }
@@ -77,9 +86,9 @@ Test(resolve, what_was_not_asked_before_an_outage_waits_for_all_to_be_back)
     resolve_t type = {0};
     (void)resolve_ask(&type, true);
     resolve_table(&type, 0, 1, false);
-    cr_expect(resolve_waits(&type, ONE, ONE, true, true));
+    cr_expect(resolve_waits(&type, ONE, ONE, true, false));
     cr_expect(resolve_change(&type, 0, 2, true));
-    cr_expect_not(resolve_waits(&type, ONE, ONE, true, true));
+    cr_expect_not(resolve_waits(&type, ONE, ONE, true, false));
 }
 
 Test(resolve, a_switch_that_settles_before_it_answers_is_not_asked_twice)
