@@ -94,9 +94,10 @@ end_life(hub_t *hub, peer_t *peer, edri_err_t reason, const char *text)
         (unsigned long long)peer->life, text);
     if (peer->state != PEER_CLAIMS) {
         char *copy = str_dup(text);
+        // First why: a member that has withdrawn is not expected back.
+        tell_gone(hub, peer, reason, copy);
         directory_close(hub->directory, peer->session);
         catalog_end(hub->catalog, peer->session);
-        tell_gone(hub, peer, reason, copy);
         free(copy);
     }
     free_peer(hub, peer);

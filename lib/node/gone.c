@@ -40,7 +40,8 @@ redirect(dest_t *self, const chunk_t *chunk, slice_t item, slice_t content,
     } else if (envelope_deliver(env->flags) == EDRI_ALL ||
                !route_again(router, route_find(router, env->type),
                    self->manager, item, env, &chunk->origin,
-                   blob_p != NULL ? *blob_p : NULL, self->remote->orphans)) {
+                   blob_p != NULL ? *blob_p : NULL,
+                   remote_expected(self->remote))) {
         counter_add(counters, COUNTER_LOST, 1);
     }
 }
@@ -89,6 +90,13 @@ dest_withdrawn(dest_t *self, uint64_t type)
 
 // ----- the end of a life
 
+bool
+remote_expected(const remote_t *self)
+{
+    return self->name[0] != '\0' && !self->closed &&
+           (self->reach.links == 0 || self->end_ms != 0);
+}
+
 static const dest_t *
 dest_of(const remote_t *self, uint32_t target)
 {
@@ -112,7 +120,7 @@ hand_over_item(remote_t *self, const dest_t *dest, const chunk_t *chunk,
     bool given =
         envelope_movable(env->flags) && dest != NULL &&
         route_again(router, route_find(router, env->type), dest->manager, item,
-            env, &origin, attached ? chunk->blob : NULL, self->orphans);
+            env, &origin, attached ? chunk->blob : NULL, remote_expected(self));
     if (given) {
         counter_add(&router->node->counters, COUNTER_REDELIVERED, 1);
     }
@@ -152,9 +160,6 @@ leave_routes(remote_t *self)
         dest_t *dest = self->dests[i];
         while (dest->routes.count > 0) {
             route_t *route = dest->routes.items[dest->routes.count - 1];
-            if (self->orphans) {
-                route_await(self->router, route, dest->manager);
-            }
             for (unsigned link = 0; link < LINKS_MAX; link++) {
                 route_remove(self->router, route, false, NULL, dest, link);
                 route_remove(self->router, route, true, NULL, dest, link);
@@ -217,7 +222,7 @@ remote_gone(router_t *router, uint64_t life, edri_err_t reason, const char *why)
     }
     edri_log_info("NODE-GONE", "node=%s life=%016llx reason=\"%s\"", self->name,
         (unsigned long long)life, why);
-    self->orphans = reason != EDRI_CLOSED && self->name[0] != '\0';
+    self->closed = reason == EDRI_CLOSED;
     // What it sent us is nobody else's when it ended and had not given us up
     // before; else it may have given it to others: it is begun with the mark.
     bool ours = atomic_load(&self->gate.until_ms) == GATE_FREE ||

@@ -54,6 +54,10 @@ void remote_free(remote_t *self);
 // remote_end gives a life up: what it has not settled goes elsewhere (gone.c).
 void remote_end(remote_t *self);
 
+// remote_expected says whether managers of its groups are expected back: it is
+// missing, and has not said BYE (gone.c).
+bool remote_expected(const remote_t *self);
+
 // remote_returned: a life that had been given up is there again (gone.c).
 void remote_returned(remote_t *self);
 

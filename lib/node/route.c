@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "core/choice.h"
+#include "node/remote.h"
 #include "node/replay.h"
 
 route_t *
@@ -34,6 +35,7 @@ typedef struct absent {
 } absent_t;
 
 static void adopt(router_t *router, route_t *self);
+static void await_group(router_t *router, route_t *self, const char *manager);
 
 static void
 clear_groups(route_t *self)
@@ -159,6 +161,9 @@ route_remove(router_t *router, route_t *self, bool observer, const slot_t *slot,
     dest_t *member_dest = member->dest;
     if (dest != NULL) {
         (void)list_remove(&member_dest->routes, self);
+        if (!observer && remote_expected(dest->remote)) {
+            await_group(router, self, dest->manager);
+        }
     }
     *member = list[--*count];
     if (!observer) {
@@ -392,8 +397,10 @@ make_absent(router_t *router, route_t *self, const char *name)
     return absent;
 }
 
-void
-route_await(router_t *router, route_t *self, const char *manager)
+// await_group: the group has lost a member that did not withdraw; events for it
+// wait for a while.
+static void
+await_group(router_t *router, route_t *self, const char *manager)
 {
     if (self->ref != NULL && self->ref->type->kind == EDRI_NOTIFICATION &&
         self->ref->type->deliver != EDRI_ALL) {

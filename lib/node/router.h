@@ -227,10 +227,6 @@ bool route_again(router_t *router, route_t *route, const char *manager,
 bool route_ask(router_t *router, route_t *route, asked_t *asked, slice_t item,
     const envelope_t *env, const run_t *run, blob_t *blob);
 
-// route_await: the group of that name, which has just lost a member by its
-// death, is expected back for a while: events for it wait.
-void route_await(router_t *router, route_t *route, const char *manager);
-
 // routes_tick ends what has waited too long.
 void routes_tick(router_t *router);
 
@@ -328,9 +324,9 @@ struct remote {
     int64_t tell_ms; // when its flows must be told what came; 0: nothing
     int64_t due_ms;  // when to look at it; INT64_MAX: in no list
     int64_t end_ms;  // when it is given up, unless it comes back; 0: no
-    bool orphans;    // then: its groups are expected back
     int64_t gone_ms; // since when it has been given up; 0: it has not
     bool ended;      // for sure: what still comes of it is the rest
+    bool closed;     // it has said BYE
 };
 
 remote_t *remote_find(router_t *router, uint64_t life, const char *name);
