@@ -65,6 +65,7 @@ resolve_lost(resolve_t *self, unsigned link)
     self->answered &= (uint8_t)~bit(link);
     self->settled &= (uint8_t)~bit(link);
     self->version[link] = 0;
+    self->early = self->early || (self->asked && !self->known);
 }
 
 bool

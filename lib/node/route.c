@@ -25,16 +25,19 @@ route_find(router_t *router, uint64_t type)
 
 // ----- members and groups
 
-// absent_t is a group (name "": everybody, for ONE) whose last member has died:
-// events for it wait for a while, for the same node or another to come.
+// absent_t is a group (name "": everybody, for ONE) that has lost members which
+// did not withdraw: when nobody else is in it, events wait for a while, for the
+// same node or another to come.
 typedef struct absent {
     struct absent *next;
     char *name;
+    size_t members; // expected back
     outq_t queue;
     int64_t until_ms;
 } absent_t;
 
 static void adopt(router_t *router, route_t *self);
+static void note_back(route_t *self, const member_t *member);
 static void await_group(router_t *router, route_t *self, const char *manager);
 
 static void
@@ -139,6 +142,7 @@ route_add(router_t *router, route_t *self, bool observer, member_t member,
         list_add(&member.dest->routes, self);
     }
     if (!observer) {
+        note_back(self, &member);
         rebuild(router, self);
         replay_member(router, self, &member);
     }
@@ -404,8 +408,8 @@ await_group(router_t *router, route_t *self, const char *manager)
 {
     if (self->ref != NULL && self->ref->type->kind == EDRI_NOTIFICATION &&
         self->ref->type->deliver != EDRI_ALL) {
-        (void)make_absent(
-            router, self, group_name(self->ref->type->deliver, manager));
+        make_absent(router, self, group_name(self->ref->type->deliver, manager))
+            ->members++;
     }
 }
 
@@ -439,20 +443,43 @@ give_back(router_t *router, const route_t *self, absent_t *absent,
     }
 }
 
+// note_back: one member fewer is expected back.
+static void
+note_back(route_t *self, const member_t *member)
+{
+    const char *name =
+        member->slot != NULL ? member->slot->manager : member->dest->manager;
+    absent_t *at = is_guest(member) ? NULL : self->absent;
+    for (; at != NULL; at = at->next) {
+        if (at->members > 0 && (at->name[0] == '\0' || streq(at->name, name))) {
+            at->members--;
+        }
+    }
+}
+
+// has_members says whether somebody is there of the group.
+static bool
+has_members(const route_t *self, const absent_t *absent)
+{
+    const group_t *group = group_of(self, absent->name);
+    return group != NULL && !is_empty(group);
+}
+
 // adopt looks for groups that have come back.
 static void
 adopt(router_t *router, route_t *self)
 {
     for (absent_t **at = &self->absent; *at != NULL;) {
         absent_t *absent = *at;
-        const group_t *group = group_of(self, absent->name);
-        if (group == NULL || is_empty(group)) {
-            at = &absent->next;
-            continue;
+        if (has_members(self, absent)) {
+            give_back(router, self, absent, group_of(self, absent->name));
         }
-        *at = absent->next;
-        give_back(router, self, absent, group);
-        free_absent(absent);
+        if (has_members(self, absent) && absent->members == 0) {
+            *at = absent->next;
+            free_absent(absent);
+        } else {
+            at = &absent->next;
+        }
     }
 }
 
@@ -489,9 +516,11 @@ wait_for(route_t *self, const item_t *item)
 {
     size_t count = 0;
     for (absent_t *at = self->absent; at != NULL; at = at->next) {
-        outq_append(&at->queue, item->bytes, item->env, item->run,
-            blob_share(item->blob));
-        count++;
+        if (!has_members(self, at)) {
+            outq_append(&at->queue, item->bytes, item->env, item->run,
+                blob_share(item->blob));
+            count++;
+        }
     }
     return count;
 }

@@ -91,6 +91,21 @@ Test(resolve, what_was_not_asked_before_an_outage_waits_for_all_to_be_back)
     cr_expect_not(resolve_waits(&type, ONE, ONE, true, false));
 }
 
+Test(resolve, what_was_asked_and_not_answered_before_an_outage_waits_as_well)
+{
+    resolve_t type = {0};
+    (void)resolve_ask(&type, false);
+    resolve_lost(&type, 0);
+    resolve_table(&type, 0, 1, false);
+    cr_expect(resolve_waits(&type, ONE, ONE, true, false));
+    resolve_t other = {0};
+    (void)resolve_ask(&other, false);
+    resolve_table(&other, 0, 1, true);
+    resolve_lost(&other, 0);
+    resolve_table(&other, 0, 1, false);
+    cr_expect_not(resolve_waits(&other, ONE, ONE, true, false));
+}
+
 Test(resolve, a_switch_that_settles_before_it_answers_is_not_asked_twice)
 {
     resolve_t type = {0};
