@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "edri/err.h"
 
 void
 flow_in_init(flow_in_t *self)
@@ -30,6 +31,8 @@ flow_in_clear(flow_in_t *self)
     free(self->settled_p);
     free(self->ranges);
     free(self->ranges_p);
+    free(self->returned);
+    free(self->returned_p);
     flow_in_init(self);
 }
 
@@ -148,6 +151,14 @@ flow_in_done(flow_in_t *self, uint32_t target, record_t *record)
     self->tell = true;
 }
 
+void
+flow_in_return(flow_in_t *self, uint32_t target, record_t *record)
+{
+    record->returned = true;
+    find_ledger(self, target)->dirty = true;
+    self->tell = true;
+}
+
 // ----- telling
 
 static void
@@ -164,15 +175,15 @@ add_range(flow_in_t *self, uint64_t first, uint64_t end)
     range->count = end - first;
 }
 
-// add_ranges adds what of a manager is done behind something open, as few
-// ranges.  Returns how many.
+// add_ranges adds what of a manager is done behind something open (or has been
+// returned), as few ranges.  Returns how many.
 static size_t
-add_ranges(flow_in_t *self, const ledger_t *ledger)
+add_ranges(flow_in_t *self, const ledger_t *ledger, bool returned)
 {
     size_t count = 0;
     bool open = true;
     for (const record_t *at = ledger->first; at != NULL; at = at->next) {
-        if (!at->done) {
+        if (!(returned ? at->returned : at->done)) {
             open = true;
         } else if (!open) {
             Edri__Wire__Range *range = &self->ranges[self->range_count - 1];
@@ -201,6 +212,10 @@ flow_in_word(flow_in_t *self, bool whole)
         self->settled, (self->ledger_count + 1) * sizeof *self->settled);
     self->settled_p = mem_resize(
         self->settled_p, (self->ledger_count + 1) * sizeof *self->settled_p);
+    self->returned = mem_resize(
+        self->returned, (self->ledger_count + 1) * sizeof *self->returned);
+    self->returned_p = mem_resize(
+        self->returned_p, (self->ledger_count + 1) * sizeof *self->returned_p);
     for (size_t i = 0; i < self->ledger_count; i++) {
         ledger_t *ledger = &self->ledgers[i];
         if (!ledger->dirty && !whole) {
@@ -211,20 +226,35 @@ flow_in_word(flow_in_t *self, bool whole)
         edri__wire__settled__init(settled);
         settled->target = ledger->target;
         settled->below = ledger->below;
-        settled->n_ranges = add_ranges(self, ledger);
+        settled->n_ranges = add_ranges(self, ledger, false);
         self->settled_p[word->n_settled++] = settled;
+        Edri__Wire__Returned *returned = &self->returned[word->n_returned];
+        edri__wire__returned__init(returned);
+        returned->target = ledger->target;
+        returned->reason = EDRI_CLOSED;
+        returned->n_ranges = add_ranges(self, ledger, true);
+        self->returned_p[word->n_returned] = returned;
+        word->n_returned += returned->n_ranges > 0;
     }
     // The arrays do not grow any more: now they can be pointed at.
     self->ranges_p = mem_resize(
         self->ranges_p, (self->range_count + 1) * sizeof *self->ranges_p);
     size_t at = 0;
+    for (size_t i = 0; i < self->range_count; i++) {
+        self->ranges_p[i] = &self->ranges[i];
+    }
+    size_t back = 0;
     for (size_t i = 0; i < word->n_settled; i++) {
         self->settled[i].ranges = self->ranges_p + at;
-        for (size_t j = 0; j < self->settled[i].n_ranges; j++, at++) {
-            self->ranges_p[at] = &self->ranges[at];
+        at += self->settled[i].n_ranges;
+        if (back < word->n_returned &&
+            self->returned[back].target == self->settled[i].target) {
+            self->returned[back].ranges = self->ranges_p + at;
+            at += self->returned[back++].n_ranges;
         }
     }
     word->settled = self->settled_p;
+    word->returned = self->returned_p;
     self->tell = false;
     self->untold = 0;
     return word;

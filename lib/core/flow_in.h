@@ -25,6 +25,7 @@ typedef struct record {
     uint64_t first; // seqs
     uint64_t end;
     bool done;
+    bool returned; // none of it was begun, and none will be
 } record_t;
 
 // ledger_t is what one manager has got.
@@ -57,6 +58,8 @@ typedef struct flow_in {
     Edri__Wire__Range **ranges_p;
     size_t range_count;
     size_t range_capacity;
+    Edri__Wire__Returned *returned;
+    Edri__Wire__Returned **returned_p;
 } flow_in_t;
 
 typedef enum flow_verdict {
@@ -86,6 +89,10 @@ void flow_in_missed(flow_in_t *self);
 record_t *flow_in_open(
     flow_in_t *self, uint32_t target, uint64_t first, uint64_t end);
 void flow_in_done(flow_in_t *self, uint32_t target, record_t *record);
+
+// flow_in_return gives it back to the source: none of its events has been begun,
+// and none will be.
+void flow_in_return(flow_in_t *self, uint32_t target, record_t *record);
 
 // flow_in_word is what must be told to the source now; 'whole' includes what
 // was told before.  Borrowed until the next call on the flow.

@@ -294,6 +294,22 @@ flow_out_settled(
     return true;
 }
 
+bool
+flow_out_returned(
+    flow_out_t *self, uint32_t target, uint64_t first, uint64_t end)
+{
+    if (end > self->next || first > end) {
+        return false;
+    }
+    const held_t *held = find_held(self, target);
+    packet_t *packet = held != NULL ? held->first : NULL;
+    for (; packet != NULL && packet->first < end; packet = packet->next) {
+        packet->returned =
+            packet->returned || (packet->first >= first && packet->end <= end);
+    }
+    return true;
+}
+
 size_t
 flow_out_deny(flow_out_t *self, uint64_t first)
 {

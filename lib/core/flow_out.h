@@ -47,6 +47,7 @@ typedef struct packet {
     bool keep;        // until settled, not just until arrived
     bool again;       // was sent on an older path, too
     bool arrived;     // it is there, not settled
+    bool returned;    // it is not, and nothing of it was begun
     int64_t sent_ms;
     size_t weight; // bytes that it pins
     void *cargo;   // the owner's
@@ -140,6 +141,11 @@ bool flow_out_lost(
 // flow_out_settled: the events with seqs from 'first' up to 'end' for that
 // manager are final.  Returns false when it names what was never sent.
 bool flow_out_settled(
+    flow_out_t *self, uint32_t target, uint64_t first, uint64_t end);
+
+// flow_out_returned: none of those events was begun there, nor will be: whoever
+// gets them next gets them as new.  Returns false when they were never sent.
+bool flow_out_returned(
     flow_out_t *self, uint32_t target, uint64_t first, uint64_t end);
 
 // flow_out_deny takes the frame that begins with 'first' out: nobody will pass

@@ -23,6 +23,8 @@
     X(LOSSY, "events.dropped_lossy", "dropped by receivers that may lose")     \
     X(LOST, "events.lost", "lost with a link or with the node they went to")   \
     X(REDELIVERED, "events.redelivered", "given to others, with the mark")     \
+    X(RETURNED, "events.returned",                                             \
+        "given to others: their manager stopped before it began them")         \
     X(WITHDRAWN, "events.withdrawn", "not begun: their source gave them away") \
     X(REPLAYED, "events.replayed", "retained ones given to late subscribers")  \
     X(REPLAYED_TWICE, "events.replayed_twice",                                 \

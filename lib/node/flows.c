@@ -139,6 +139,20 @@ settled_in(remote_t *self, flow_out_t *out, const Edri__Wire__Settled *word)
     }
 }
 
+static void
+returned_in(remote_t *self, flow_out_t *out, const Edri__Wire__Returned *word)
+{
+    for (size_t i = 0; i < word->n_ranges; i++) {
+        const Edri__Wire__Range *range = word->ranges[i];
+        if (range->count > out->next || range->first > out->next ||
+            !flow_out_returned(
+                out, word->target, range->first, range->first + range->count)) {
+            never_sent(self, "returned range");
+            return;
+        }
+    }
+}
+
 // go_on wakes what waited for a window or for the arrival of a body.
 static void
 go_on(remote_t *self)
@@ -170,6 +184,9 @@ flow_in_word_of(remote_t *self, const Edri__Wire__Flow *word)
     }
     for (size_t i = 0; i < word->n_settled; i++) {
         settled_in(self, out, word->settled[i]);
+    }
+    for (size_t i = 0; i < word->n_returned; i++) {
+        returned_in(self, out, word->returned[i]);
     }
     if (word->lost && flow_out_lost(out, word->path, 0, now_ms)) {
         counter_add(&self->router->node->counters, COUNTER_RESENT, 1);
@@ -316,9 +333,25 @@ gate_open(remote_t *self, int64_t until_ms)
     }
 }
 
+// give_back returns what no manager has begun, now that all have ended.
+static void
+give_back(router_t *router)
+{
+    flows_settle(router);
+    for (token_t *at = router->tokens->open; at != NULL; at = at->next) {
+        remote_t *remote = at->remote;
+        if (token_untouched(at) && remote->gone_ms == 0) {
+            flow_in_return(&remote->in[at->lane], at->target, at->record);
+            remote->tell_ms = router->now_ms;
+        }
+    }
+}
+
 void
 flows_end(router_t *router)
 {
+    give_back(router);
+    flows_tell(router);
     size_t cursor = 0;
     void *value = NULL;
     while (map_next(router->remotes, &cursor, NULL, &value)) {

@@ -187,6 +187,7 @@ events_for(const frame_t *frame, slot_t *slot)
             at.blob_p != NULL ? blob_share(*at.blob_p) : NULL);
     }
     slots_flush(router);
+    token->given = given;
     // The router has held one itself, so that nobody was quicker.
     (void)token_begun(router->tokens, token, frame->stamp.events - given + 1);
     if (at.rest.len > 0) {
@@ -403,6 +404,20 @@ data_in(frame_t *frame, const Edri__Wire__Destination *to)
     }
 }
 
+// note_heard: the node has sent a frame of that path over that link.  It is
+// there, unless the switch had said GONE and the frame comes from before: a
+// life that returns has a new session, and with it a new path.
+static void
+note_heard(remote_t *remote, unsigned link, uint64_t path)
+{
+    if (path > remote->heard[link]) {
+        remote->heard[link] = path;
+    }
+    if (remote->stale[link] == 0 || path > remote->stale[link]) {
+        remote_reached(remote, link);
+    }
+}
+
 void
 frames_in(link_t *link, head_t *head, zmq_msg_t *parts, size_t count)
 {
@@ -414,7 +429,7 @@ frames_in(link_t *link, head_t *head, zmq_msg_t *parts, size_t count)
         .life = head->from,
         .base_ms = router->now_ms - head->age_ms};
     bool data = head->lane != EDRI__WIRE__LANE__CONTROL;
-    remote_reached(remote, link->index);
+    note_heard(remote, link->index, head->path);
     // Credit and the like name their path themselves; what is about our own
     // frames is never too old.
     if ((data || head->n_wants > 0) && !on_path(remote, head->path)) {

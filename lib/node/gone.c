@@ -108,21 +108,24 @@ dest_of(const remote_t *self, uint32_t target)
     return NULL;
 }
 
-// hand_over_item gives one event that was sent to another, marked.  Returns
+// hand_over_item gives one event that was sent to another, marked unless it was
+// returned.  Returns
 // true when it is accounted for.
 static bool
 hand_over_item(remote_t *self, const dest_t *dest, const chunk_t *chunk,
-    slice_t item, const envelope_t *env)
+    slice_t item, const envelope_t *env, bool marked)
 {
     router_t *router = self->router;
-    run_t origin = {.base_ms = chunk->origin.base_ms, .redelivered = true};
+    run_t origin = {.base_ms = chunk->origin.base_ms,
+        .redelivered = marked || chunk->origin.redelivered};
     bool attached = (env->flags & WIRE_ATTACHED) != 0;
     bool given =
         envelope_movable(env->flags) && dest != NULL &&
         route_again(router, route_find(router, env->type), dest->manager, item,
             env, &origin, attached ? chunk->blob : NULL, remote_expected(self));
     if (given) {
-        counter_add(&router->node->counters, COUNTER_REDELIVERED, 1);
+        counter_add(&router->node->counters,
+            marked ? COUNTER_REDELIVERED : COUNTER_RETURNED, 1);
     }
     // A request ends with an error, at its asker.
     return given || envelope_kind(env->flags) != EDRI_NOTIFICATION;
@@ -142,7 +145,8 @@ hand_over(const packet_t *packet, void *arg)
     const dest_t *dest = dest_of(self, packet->target);
     while (batch_next(&rest, &item, &content) &&
            envelope_route(content, &env) == EDRI_OK) {
-        bool done = hand_over_item(self, dest, part->chunk, item, &env);
+        bool done = hand_over_item(
+            self, dest, part->chunk, item, &env, !packet->returned);
         // What has arrived and is for all is no longer ours to count.
         if (!done && (!packet->arrived || envelope_movable(env.flags))) {
             counter_add(&self->router->node->counters, COUNTER_LOST, 1);

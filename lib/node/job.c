@@ -30,13 +30,19 @@ job_free(job_t *self)
 }
 
 void
+job_leave(job_t *self, edri_port_t *port, box_t *box)
+{
+    port_release(port, box, self->weight);
+    job_free(self);
+}
+
+void
 job_drop(job_t *self, edri_port_t *port, box_t *box)
 {
     if (self->origin.token != NULL) {
         port_begun(port, self->origin.token, 1);
     }
-    port_release(port, box, self->weight);
-    job_free(self);
+    job_leave(self, port, box);
 }
 
 static void

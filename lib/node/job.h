@@ -25,7 +25,9 @@ job_t *job_new(const handler_t *handler, slice_t content, blob_t *blob,
     const run_t *origin, size_t weight, bool movable);
 
 // job_drop releases the job's bytes and its token's event, and frees it.
-// job_free only frees it.
+// job_leave leaves the event open: the manager ends, and its source gets it
+// back.  job_free only frees it.
+void job_leave(job_t *self, edri_port_t *port, box_t *box);
 void job_drop(job_t *self, edri_port_t *port, box_t *box);
 void job_free(job_t *self);
 

@@ -412,7 +412,6 @@ links_bye(router_t *router)
     control_t word = EDRI__LINK__CONTROL__INIT;
     word.word_case = EDRI__LINK__CONTROL__WORD_BYE;
     word.bye = &bye;
-    flows_tell(router); // what is settled is not given to others
     flows_end(router);
     for (unsigned i = 0; i < router->link_count; i++) {
         link_t *link = &router->links[i];

@@ -340,7 +340,9 @@ add_members(
     link_t *self, route_t *route, Edri__Link__Member **list, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (list[i]->life != self->router->node->life) {
+        const remote_t *known = map_get(self->router->remotes, list[i]->life);
+        bool ended = known != NULL && known->ended; // what another switch knows
+        if (list[i]->life != self->router->node->life && !ended) {
             member_t member = {.dest = dest_of(self, list[i]),
                 .lossy = list[i]->lossy,
                 .wish = &list[i]->replay};
@@ -520,7 +522,11 @@ static void
 on_dropped(link_t *self, const Edri__Link__Dropped *word)
 {
     if (word->lane == EDRI__WIRE__LANE__CONTROL) {
-        return; // whoever it was for has gone, or comes back anew
+        remote_t *remote = map_get(self->router->remotes, word->life);
+        if (remote != NULL && word->error == EDRI_UNREACHABLE) {
+            remote_unreached(remote, self->index);
+        }
+        return; // there is nothing to send again
     }
     edri_log_info("FRAME-DROPPED",
         "switch=%s life=%016llx lane=%u error=%s events=%llu", self->endpoint,
@@ -537,6 +543,7 @@ on_gone(link_t *self, const Edri__Link__Gone *word)
 {
     remote_t *remote = map_get(self->router->remotes, word->life);
     if (remote != NULL) {
+        remote->stale[self->index] = remote->heard[self->index];
         remote_unreached(remote, self->index);
     }
     if (remote == NULL || remote->reach.links == 0) {

@@ -509,7 +509,7 @@ drop_all(edri_manager_t *self)
         while (lists[i] != NULL) {
             job_t *job = lists[i];
             lists[i] = job->next;
-            job_drop(job, self->port, self->port->in);
+            job_leave(job, self->port, self->port->in);
         }
     }
 }

@@ -68,10 +68,13 @@ run_job(pool_t *self, job_t *job, edri_port_t *port, arena_t *arena,
     if (may == TOKEN_HOLD) {
         return;
     }
-    if (may == TOKEN_GONE || atomic_load(&self->stop)) {
-        counter_add(
-            &port->node->counters, COUNTER_WITHDRAWN, may == TOKEN_GONE);
+    if (may == TOKEN_GONE) {
+        counter_add(&port->node->counters, COUNTER_WITHDRAWN, 1);
         job_drop(job, port, self->manager->in);
+        return;
+    }
+    if (atomic_load(&self->stop)) {
+        job_leave(job, port, self->manager->in);
         return;
     }
     if (job->origin.token != NULL) {

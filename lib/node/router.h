@@ -306,14 +306,17 @@ struct remote {
     dest_t **dests;
     size_t dest_count;
     outq_t replies;
-    bool active;            // its replies are in the link's list
-    bool resending;         // it is in the link's list of those
-    uint64_t path;          // of our frames
-    flow_out_t out[LANES];  // by lane
-    uint64_t probed[LANES]; // out.next when flows_probe last asked
-    lease_t lease;          // that it has from us
-    unsigned link_in;       // index of the link that its frames take, plus 1
-    uint64_t path_in;       // of the frames that come from it
+    bool active;               // its replies are in the link's list
+    bool resending;            // it is in the link's list of those
+    uint64_t path;             // of our frames
+    flow_out_t out[LANES];     // by lane
+    uint64_t probed[LANES];    // out.next when flows_probe last asked
+    lease_t lease;             // that it has from us
+    unsigned link_in;          // index of the link that its frames take, plus 1
+    uint64_t path_in;          // of the frames that come from it
+    uint64_t heard[LINKS_MAX]; // newest path of its frames, by link
+    uint64_t stale[LINKS_MAX]; // the same when the switch said GONE: what comes
+                               // of it had waited there
     flow_in_t in[LANES];
     fence_t fence;   // the lease that we have from it
     gate_t gate;     // the same, for the managers' threads
@@ -375,8 +378,8 @@ int64_t flows_next(const router_t *router);
 void flows_settle(router_t *router);
 void flows_tell(router_t *router);
 
-// flows_end tells every receiver that this life ends: what it has not given
-// away is theirs.
+// flows_end tells every source what was begun here and what was not, and every
+// receiver that this life ends: what it has not given away is theirs.
 void flows_end(router_t *router);
 void flows_probe(router_t *router);
 

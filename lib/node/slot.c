@@ -110,12 +110,18 @@ slot_free(slot_t *self)
     list_clear(&self->handles);
     list_clear(&self->observes);
     free(self->wishes);
-    counter_add(&self->router->node->counters, COUNTER_LOST,
-        self->queue.events + self->flying.events);
     chunk_t *chunk = NULL;
     while ((chunk = outq_take(&self->flying)) != NULL ||
            (chunk = outq_take(&self->queue)) != NULL) {
-        slot_chunk_done(self, &chunk);
+        // What came from another node goes back to it when this one ends.
+        bool back = !self->ipc && chunk->origin.token != NULL;
+        counter_add(&self->router->node->counters, COUNTER_LOST,
+            back ? 0 : chunk->events);
+        if (back) {
+            chunk_drop(&chunk);
+        } else {
+            slot_chunk_done(self, &chunk);
+        }
     }
     overflow_clear(&self->overflow);
     free(self->manager);

@@ -44,6 +44,12 @@ token_begun(tokens_t *self, token_t *token, uint32_t events)
     return atomic_load(&self->bell) && atomic_exchange(&self->bell, false);
 }
 
+bool
+token_untouched(const token_t *token)
+{
+    return atomic_load(&token->left) == token->given;
+}
+
 token_t *
 tokens_take(tokens_t *self)
 {

@@ -42,7 +42,8 @@ typedef struct token {
     uint32_t target;
     uint64_t first; // seq
     int lane;
-    bool movable; // some event may be given to another
+    bool movable;   // some event may be given to another
+    uint32_t given; // events that the manager has got; the router's
 } token_t;
 
 // tokens_t is where they stand.
@@ -58,10 +59,15 @@ token_t *token_new(tokens_t *self, uint32_t events);
 // token_free forgets one that has come back, or never will.
 void token_free(tokens_t *self, token_t *token);
 
-// token_begun says that so many of its events have been begun, or never will
-// be.  Returns true when the router must be rung.  Any thread; after the last
+// token_begun says that so many of its events have been begun, or are none of
+// this manager's.  What it drops when it ends stays open: it goes back to the
+// source.  Returns true when the router must be rung.  Any thread; after the last
 // event nobody may touch the token.
 bool token_begun(tokens_t *self, token_t *token, uint32_t events);
+
+// token_untouched says whether none of its events has been begun; while the
+// manager works it may be so no longer.
+bool token_untouched(const token_t *token);
 
 // tokens_take takes all that have come back, linked by 'below'.
 token_t *tokens_take(tokens_t *self);

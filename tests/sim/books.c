@@ -34,7 +34,8 @@ typedef struct writer {
 typedef struct manager {
     unsigned group;
     bool ended;
-    bool doubtful; // may have been given up
+    unsigned known; // writers up to here have known it alive
+    bool doubtful;  // may have been given up
     bool ready;
     bool left;
     uint64_t from[WRITERS_MAX]; // what is emitted from here on is its
@@ -132,14 +133,16 @@ books_next(unsigned writer)
     return books.writers[writer].count;
 }
 
-// empty_groups has a bit for each group that nobody is in, nor is expected back.
+// empty_groups has a bit for each group that nobody is in, nor is expected back
+// by that writer.
 static uint8_t
-empty_groups(void)
+empty_groups(unsigned writer)
 {
     uint8_t empty = 0xff;
     for (unsigned i = 0; i < books.manager_count; i++) {
         const manager_t *manager = books.managers[i];
-        if (manager->ready && !manager->left) {
+        bool known = !manager->ended || writer < manager->known;
+        if (manager->ready && !manager->left && known) {
             empty &= (uint8_t) ~(1u << manager->group);
         }
     }
@@ -160,7 +163,7 @@ books_emitted(unsigned writer, kind_t kind)
         }
     }
     self->kinds[self->count] = (uint8_t)kind;
-    self->nobody[self->count] = empty_groups();
+    self->nobody[self->count] = empty_groups(writer);
     for (int i = 0; i < GROUPS_MAX; i++) {
         self->by_group[i][self->count] = (begins_t){0};
     }
@@ -210,6 +213,7 @@ void
 books_manager_end(unsigned manager)
 {
     books.managers[manager]->ended = true;
+    books.managers[manager]->known = books.writer_count;
 }
 
 void
@@ -376,12 +380,6 @@ check_groups(unsigned writer, unsigned groups)
                                 : (from->nobody[n] & 1u << g) == 0;
             if ((one || from->kinds[n] == KIND_GROUP) && somebody &&
                 n >= from->sure[g] && begins.plain + begins.marked == 0) {
-                if (books.marks &&
-                    !getenv(
-                        "STRICT")) { // not found out yet: docs/guarantees.md
-                    books.totals.unclear++;
-                    continue;
-                }
                 books_fail("%s event %u:%llu was never begun (group %u)",
                     names[from->kinds[n]], writer, (unsigned long long)n, g);
             }

@@ -66,7 +66,6 @@ typedef struct totals {
     uint64_t begun;
     uint64_t marked;
     uint64_t missing; // copies, at managers that were in doubt
-    uint64_t unclear; // for one of a group, never begun, after a giving-up
     uint64_t requests;
     uint64_t hash;
 } totals_t;

@@ -536,6 +536,20 @@ cut(const fault_t *fault, bool on)
     }
 }
 
+// follows says whether another fault lasts, or has not long been over.
+static bool
+follows(const fault_t *fault)
+{
+    for (int i = 0; i < world.fault_count; i++) {
+        const fault_t *other = &world.faults[i];
+        if (other != fault && other->begun &&
+            sim_now_us < other->until_us + 10 * SECOND) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void
 begin_fault(fault_t *fault)
 {
@@ -546,8 +560,8 @@ begin_fault(fault_t *fault)
         fault->node, fault->hub,
         (double)(fault->until_us - fault->from_us) / 1e6);
     // Links count as lost after 3 s, lives as gone 6 s later: what is shorter
-    // than both leaves no doubt.
-    if (fault->until_us - fault->from_us > 2 * SECOND) {
+    // leaves no doubt, unless it comes together with another fault.
+    if (fault->until_us - fault->from_us > 5 * SECOND || follows(fault)) {
         doubt_all();
     }
     switch (fault->kind) {
@@ -725,12 +739,27 @@ is_connected(const sim_node_t *self)
     return up;
 }
 
+// is_disturbed says whether a fault lasts that a link's ends may not know of.
+static bool
+is_disturbed(void)
+{
+    for (int i = 0; i < world.fault_count; i++) {
+        const fault_t *fault = &world.faults[i];
+        bool silent =
+            fault->kind != FAULT_KILL_NODE && fault->kind != FAULT_RESTART_NODE;
+        if (fault->begun && !fault->ended && silent) {
+            return true;
+        }
+    }
+    return false;
+}
+
 // note_ready: from a second on in which everybody was connected, what anybody
 // emits must reach the managers that are there.
 static void
 note_ready(void)
 {
-    bool all = true;
+    bool all = !is_disturbed();
     for (int i = 0; i < world.node_count; i++) {
         const sim_node_t *node = &world.nodes[i];
         all = all && (node->node == NULL || is_connected(node));
@@ -950,7 +979,6 @@ world_run(uint64_t seed, uint64_t faults, uint64_t steps, bool tell,
         .begun = totals.begun,
         .marked = totals.marked,
         .missing = totals.missing,
-        .unclear = totals.unclear,
         .requests = totals.requests,
         .faults = (uint64_t)world.fault_count,
         .hash = totals.hash,

@@ -23,7 +23,6 @@ typedef struct result {
     uint64_t begun;
     uint64_t marked;
     uint64_t missing;
-    uint64_t unclear;
     uint64_t requests;
     uint64_t faults;
     uint64_t hash; // of all that was begun, in order

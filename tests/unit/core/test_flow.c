@@ -162,6 +162,56 @@ Test(flow, a_probe_finds_what_is_missing_at_the_end)
     flow_out_clear(&out);
 }
 
+typedef struct visited {
+    unsigned returned;
+    unsigned others;
+} visited_t;
+
+static void
+tell_apart(const packet_t *packet, void *arg)
+{
+    visited_t *visited = arg;
+    visited->returned += packet->returned;
+    visited->others += !packet->returned;
+}
+
+Test(flow, what_comes_back_unbegun_is_told_apart)
+{
+    flow_out_t out = new_out();
+    flow_in_t in;
+    flow_in_init(&in);
+    record_t *records[4];
+    for (int i = 0; i < 4; i++) {
+        flow_stamp_t stamp = send_one(&out, 10, true, 0);
+        cr_assert_eq(flow_in_frame(&in, &stamp), FLOW_TAKE);
+        records[i] = flow_in_open(&in, 7, stamp.first, stamp.first + 10);
+    }
+    flow_in_done(&in, 7, records[0]);   // begun, all of it
+    flow_in_return(&in, 7, records[2]); // and the second was begun in part
+    flow_in_return(&in, 7, records[3]);
+    const Edri__Wire__Flow *word = flow_in_word(&in, false);
+    cr_assert(flow_out_arrived(&out, word->arrived, 0));
+    cr_assert_eq(word->n_settled, 1);
+    cr_expect_eq(word->settled[0]->below, out.gone + 10);
+    cr_expect_eq(word->settled[0]->n_ranges, 0);
+    cr_expect(flow_out_settled(&out, 7, 0, word->settled[0]->below));
+    cr_assert_eq(word->n_returned, 1);
+    const Edri__Wire__Returned *back = word->returned[0];
+    cr_expect_eq(back->target, 7);
+    cr_assert_eq(back->n_ranges, 1);
+    cr_expect_eq(back->ranges[0]->first, out.gone + 20);
+    cr_expect_eq(back->ranges[0]->count, 20);
+    cr_expect(flow_out_returned(&out, 7, back->ranges[0]->first,
+        back->ranges[0]->first + back->ranges[0]->count));
+    cr_expect_not(flow_out_returned(&out, 7, 0, out.next + 1), "never sent");
+    visited_t visited = {0};
+    flow_out_give_up(&out, tell_apart, &visited);
+    cr_expect_eq(visited.returned, 2);
+    cr_expect_eq(visited.others, 1);
+    flow_in_clear(&in);
+    flow_out_clear(&out);
+}
+
 Test(flow, a_probe_finds_that_a_full_window_of_what_goes_again_is_lost)
 {
     flow_out_t out = new_out();
