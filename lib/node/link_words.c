@@ -354,6 +354,22 @@ add_members(
     }
 }
 
+// withdraw takes a member out of what this switch says.  When it knows the life
+// the manager has withdrawn, and what switches said last that are not connected
+// now is out of date.
+static void
+withdraw(link_t *self, route_t *route, bool observer, const dest_t *dest)
+{
+    router_t *router = self->router;
+    bool known = (dest->remote->reach.links & 1u << self->index) != 0;
+    for (unsigned i = 0; i < router->link_count; i++) {
+        bool down = router->links[i].session.state != SESSION_UP;
+        if (i == self->index || (known && down)) {
+            route_remove(router, route, observer, NULL, dest, i);
+        }
+    }
+}
+
 static void
 remove_members(
     link_t *self, route_t *route, Edri__Link__Member **list, size_t count)
@@ -361,9 +377,8 @@ remove_members(
     for (size_t i = 0; i < count; i++) {
         const remote_t *known = map_get(self->router->remotes, list[i]->life);
         if (known != NULL && known->gone_ms == 0) {
-            route_remove(self->router, route,
-                list[i]->role == EDRI__LINK__ROLE__OBSERVER, NULL,
-                dest_of(self, list[i]), self->index);
+            withdraw(self, route, list[i]->role == EDRI__LINK__ROLE__OBSERVER,
+                dest_of(self, list[i]));
         }
     }
 }
@@ -407,8 +422,7 @@ drop_absent(link_t *self, route_t *route, const Edri__Link__Table *table)
             if (member.dest != NULL &&
                 (member.links & 1u << self->index) != 0 &&
                 !in_table(table, &member, observer)) {
-                route_remove(self->router, route, observer, NULL, member.dest,
-                    self->index);
+                withdraw(self, route, observer, member.dest);
             }
         }
     }

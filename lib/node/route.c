@@ -539,12 +539,13 @@ route_again(router_t *router, route_t *self, const char *manager, slice_t bytes,
         give(&member, &item);
         return true;
     }
-    if (wait) {
-        absent_t *absent = make_absent(router, self, name);
+    absent_t *absent = wait ? make_absent(router, self, name)
+                            : find_absent(self, name); // for somebody else
+    if (absent != NULL) {
         outq_append(&absent->queue, bytes, env, &run, blob_share(blob));
         route_gate(router, self);
     }
-    return wait;
+    return absent != NULL;
 }
 
 static bool
