@@ -177,6 +177,14 @@ books_writer_end(unsigned writer)
     books.writers[writer].ended = true;
 }
 
+void
+books_unsure(unsigned writer)
+{
+    for (int i = 0; i < GROUPS_MAX; i++) {
+        books.writers[writer].sure[i] = books.writers[writer].count;
+    }
+}
+
 // ----- managers
 
 unsigned

@@ -52,6 +52,7 @@ typedef struct sim_node {
     bool draining;
     bool drained;
     bool counts; // what is emitted must reach its managers
+    bool shaken; // somebody was not connected before it did
     int64_t since_us;
     int64_t wake_us;
     int64_t frozen_us; // until
@@ -317,7 +318,8 @@ start_node(sim_node_t *self)
             add_manager(self, count++, group);
         }
     }
-    self->ready = self->draining = self->drained = self->counts = false;
+    self->ready = self->draining = self->drained = false;
+    self->counts = self->shaken = false;
     self->since_us = sim_now_us;
     self->start_us = self->stop_us = INT64_MAX;
     self->frozen_us = 0;
@@ -754,12 +756,32 @@ is_disturbed(void)
     return false;
 }
 
+// note_shaken: a life that begins while others cannot be reached does not know
+// of them.
+static void
+note_shaken(bool calm)
+{
+    for (int i = 0; i < world.node_count; i++) {
+        const sim_node_t *other = &world.nodes[i];
+        bool missing =
+            other->node != NULL && other->ready && !is_connected(other);
+        for (int j = 0; j < world.node_count; j++) {
+            sim_node_t *node = &world.nodes[j];
+            node->shaken = node->shaken || !calm || (missing && j != i);
+        }
+    }
+}
+
 // note_ready: from a second on in which everybody was connected, what anybody
 // emits must reach the managers that are there.
 static void
 note_ready(void)
 {
     bool all = !is_disturbed();
+    for (int i = 0; i < world.hub_count; i++) {
+        all = all && world.hubs[i].hub != NULL;
+    }
+    note_shaken(all);
     for (int i = 0; i < world.node_count; i++) {
         const sim_node_t *node = &world.nodes[i];
         all = all && (node->node == NULL || is_connected(node));
@@ -779,6 +801,9 @@ note_ready(void)
             continue;
         }
         node->counts = true;
+        if (node->shaken) {
+            books_unsure(node->writer);
+        }
         for (int j = 0; j < MANAGERS; j++) {
             if (node->managers[j].open) {
                 books_ready(node->managers[j].book);
