@@ -68,20 +68,21 @@ resolve_lost(resolve_t *self, unsigned link)
     self->early = self->early || (self->asked && !self->known);
 }
 
-bool
-resolve_waits(
+resolve_may_t
+resolve_may(
     const resolve_t *self, uint8_t up, uint8_t all, bool takers, bool one)
 {
     if (all == 0) {
-        return false; // this node stands alone
+        return RESOLVE_GO; // this node stands alone
     }
     if ((up & ~self->answered) != 0) {
-        return true;
+        return RESOLVE_ASKED;
     }
     if (!self->known) {
-        return !(takers && one);
+        return takers && one ? RESOLVE_GO : RESOLVE_OPEN;
     }
     // With nobody there it is too early to say so; and what a node that has
     // lost its switch did not ask before may have more takers than are back.
-    return self->settled == 0 && (!takers || self->early);
+    bool early = self->settled == 0 && (!takers || self->early);
+    return early ? RESOLVE_OPEN : RESOLVE_GO;
 }

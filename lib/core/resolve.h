@@ -48,10 +48,16 @@ bool resolve_settled(resolve_t *self, unsigned link);
 // resolve_lost: the session has ended.
 void resolve_lost(resolve_t *self, unsigned link);
 
-// resolve_waits says whether an event has to wait.  'up' has a bit for each
-// link with a session, 'all' for each that there is; 'takers' says whether
-// anybody is known who would get this event, 'one' that nobody else would then.
-bool resolve_waits(
+typedef enum resolve_may {
+    RESOLVE_GO,
+    RESOLVE_ASKED, // an answer is on its way
+    RESOLVE_OPEN   // nobody knows when there will be one
+} resolve_may_t;
+
+// resolve_may says whether an event may go now.  'up' has a bit for each link
+// with a session, 'all' for each that there is; 'takers' says whether anybody is
+// known who would get this event, 'one' that nobody else would then.
+resolve_may_t resolve_may(
     const resolve_t *self, uint8_t up, uint8_t all, bool takers, bool one);
 
 #endif

@@ -198,7 +198,7 @@ lose(link_t *self, const char *why)
     // What waited for this switch's answer waits no more.
     cursor = 0;
     while (map_next(router->routes, &cursor, NULL, &value)) {
-        route_reconsider(router, value);
+        waiting_reconsider(router, value);
     }
 }
 

@@ -440,7 +440,7 @@ on_table(link_t *self, const Edri__Link__Table *table)
     }
     resolve_table(&route->resolve, self->index, table->version, table->settled);
     say_seen(self, table->type, table->version);
-    route_reconsider(self->router, route);
+    waiting_reconsider(self->router, route);
 }
 
 static void
@@ -458,7 +458,7 @@ on_change(link_t *self, const Edri__Link__Change *change)
     remove_members(self, route, change->removed, change->n_removed);
     add_members(self, route, change->added, change->n_added);
     say_seen(self, change->type, change->version);
-    route_reconsider(self->router, route);
+    waiting_reconsider(self->router, route);
 }
 
 void
@@ -498,7 +498,7 @@ settle(link_t *self)
         route_t *route = value;
         if (resolve_settled(&route->resolve, self->index)) {
             link_ask_table(self, route->type); // who has not come back has gone
-            route_reconsider(self->router, route);
+            waiting_reconsider(self->router, route);
         }
     }
     links_resume(self);

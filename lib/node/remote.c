@@ -364,12 +364,9 @@ frames_idle(const router_t *router)
 {
     size_t cursor = 0;
     void *value = NULL;
-    while (map_next(router->routes, &cursor, NULL, &value)) {
-        if (((const route_t *)value)->pending.first != NULL) {
-            return false; // waits for the switch to say who demands it
-        }
+    if (waiting_any(router)) {
+        return false;
     }
-    cursor = 0;
     while (map_next(router->remotes, &cursor, NULL, &value)) {
         if (!is_idle(value)) {
             return false;

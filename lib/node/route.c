@@ -102,9 +102,6 @@ rebuild(router_t *router, route_t *self)
         join(find_group(self, name), member);
         join(&self->everybody, member);
     }
-    bool alone = self->handler_count == 1 && self->handlers[0].slot != NULL &&
-                 !self->handlers[0].slot->ipc;
-    self->only = alone ? self->handlers[0].slot : NULL;
     if (self->absent != NULL) {
         adopt(router, self);
     }
@@ -198,7 +195,7 @@ group_full(const group_t *group)
 static bool
 is_full(const router_t *router, const route_t *self)
 {
-    size_t waiting = self->pending.bytes;
+    size_t waiting = self->pending.bytes + self->held_bytes;
     for (const absent_t *at = self->absent; at != NULL; at = at->next) {
         waiting += at->queue.bytes;
     }
@@ -681,38 +678,22 @@ direct_request(
     }
 }
 
-// must_wait says whether the event has to wait for a table.
-static bool
-must_wait(router_t *router, route_t *self, uint32_t flags)
+bool
+route_taken(const route_t *self, uint32_t flags)
 {
-    if ((flags & WIRE_NODE_ONLY) != 0 || router->link_count == 0) {
-        return false;
-    }
-    if (resolve_ask(&self->resolve, router->returned)) {
-        link_resolve(router, self->type);
-    }
-    bool request = envelope_kind(flags) == EDRI_REQUEST;
-    bool takers =
-        request ? !is_empty(&self->everybody) : self->handler_count > 0;
-    bool one = envelope_deliver(flags) == EDRI_ONE;
-    uint8_t up = 0;
-    for (unsigned i = 0; i < router->link_count; i++) {
-        up |= (uint8_t)((router->links[i].session.state == SESSION_UP) << i);
-    }
-    return resolve_waits(&self->resolve, up,
-        (uint8_t)((1u << router->link_count) - 1), takers, one);
+    return envelope_kind(flags) == EDRI_REQUEST ? !is_empty(&self->everybody)
+                                                : self->handler_count > 0;
 }
 
-// direct sends one event on; 'from' is NULL when its port has gone.
-static void
-direct(router_t *router, route_t *route, slot_t *from, item_t *item)
+void
+route_direct(router_t *router, slot_t *from, route_t *self, slice_t bytes,
+    const envelope_t *env, const run_t *run, blob_t *blob)
 {
-    if (envelope_kind(item->env->flags) == EDRI_REQUEST) {
-        if (from != NULL) {
-            direct_request(router, route, from, item);
-        }
-    } else {
-        direct_notification(router, route, item);
+    item_t item = {bytes, env, run, blob, self};
+    if (envelope_kind(env->flags) != EDRI_REQUEST) {
+        direct_notification(router, self, &item);
+    } else if (from != NULL) {
+        direct_request(router, self, from, &item);
     }
 }
 
@@ -737,51 +718,10 @@ route_event(router_t *router, slot_t *from, slice_t bytes, slice_t content,
     if (route == NULL || route->ref == NULL) {
         route = route_find(router, env->type);
     }
-    item_t item = {.bytes = bytes,
-        .env = env,
-        .run = run,
-        .blob = blob_p != NULL ? *blob_p : NULL,
-        .route = route};
-    // A port's earlier events of the type may still wait: keep their order.
-    if (route->pending.first != NULL || must_wait(router, route, env->flags)) {
-        outq_append(&route->pending, bytes, env, run, blob_share(item.blob));
-        route_gate(router, route);
-        return;
+    blob_t *blob = blob_p != NULL ? *blob_p : NULL;
+    if (!waiting_put(router, from, route, bytes, env, run, blob)) {
+        route_direct(router, from, route, bytes, env, run, blob);
     }
-    direct(router, route, from, &item);
-}
-
-// ----- tables
-
-void
-route_reconsider(router_t *router, route_t *self)
-{
-    if (self->pending.first == NULL) {
-        return;
-    }
-    outq_t waiting = self->pending;
-    self->pending = (outq_t){0};
-    chunk_t *chunk = NULL;
-    while ((chunk = outq_take(&waiting)) != NULL) {
-        slice_t rest = chunk_batch(chunk);
-        slice_t bytes;
-        slice_t content;
-        envelope_t env;
-        while (batch_next(&rest, &bytes, &content) &&
-               envelope_route(content, &env) == EDRI_OK) {
-            slot_t *from = map_get(router->slots, env.id >> 48);
-            item_t item = {bytes, &env, &chunk->origin, chunk->blob, self};
-            if (must_wait(router, self, env.flags)) {
-                outq_append(&self->pending, bytes, &env, &chunk->origin,
-                    blob_share(chunk->blob));
-            } else {
-                direct(router, self, from, &item);
-            }
-        }
-        slots_flush(router); // spans point into the chunk
-        chunk_drop(&chunk);
-    }
-    route_gate(router, self);
 }
 
 void

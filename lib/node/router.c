@@ -528,6 +528,7 @@ router_free(router_t **self_p)
     replays_destroy(self);
     list_clear(&self->ready);
     list_clear(&self->retries);
+    waiting_clear(self);
     list_clear(&self->spans);
     list_clear(&self->full);
     list_clear(&self->flushing);

@@ -6,6 +6,7 @@
 //   router.c     the thread: polls, bells, the node's commands, timers
 //   slot.c       ports as the router sees them: delivery into their boxes
 //   route.c      types: who demands them, whom the next event goes to
+//   waiting.c    events that wait until a switch has said who demands them
 //   asked.c      requests on their way, replies, errors
 //   ipc.c        ports of other processes
 //   remote.c     other nodes: a queue and credit per manager there, paths
@@ -54,6 +55,7 @@ typedef struct remote remote_t;
 typedef struct link link_t;
 typedef struct asked asked_t;
 typedef struct seat seat_t;
+typedef struct line line_t;
 
 // list_t is a growing list of pointers.
 typedef struct list {
@@ -94,6 +96,7 @@ struct slot {
     seat_t *seat;   // how far it is with those (replay.h), or NULL
     map_t *sources; // life → credit_in_t
     uint64_t open;  // sum of credit_in_open of the sources
+    line_t *line;   // what waits of its events, or NULL
     bool starved;   // a source waits for credit
     bool flush;     // wants to know when all is sent
     // items for it that stand side by side in the load being routed
@@ -189,13 +192,12 @@ struct route {
     size_t group_count; // without everybody
     group_t everybody;
     resolve_t resolve;     // what the switches said of it
-    outq_t pending;        // events that wait for the first answer
+    outq_t pending;        // events that nobody is known for yet
+    size_t held_bytes;     // of those that ports hold back (waiting.c)
     bool closed;           // its gate
     list_t waiters;        // slots that wait for the gate
     struct absent *absent; // groups that are expected back
     retain_t *retain;      // what is kept of the type, or NULL
-    slot_t *only;          // fast road: the one local handler, all
-                           // there is, or NULL
 };
 
 // route_find returns the route of a type, making it when it is new.
@@ -230,13 +232,31 @@ bool route_ask(router_t *router, route_t *route, asked_t *asked, slice_t item,
 // routes_tick ends what has waited too long.
 void routes_tick(router_t *router);
 
-// route_reconsider directs what waited, if all is known now.
-void route_reconsider(router_t *router, route_t *route);
+// route_taken says whether somebody is known who would get such an event;
+// route_direct gives it to all who get it.  'from' is NULL when its port has
+// gone.
+bool route_taken(const route_t *self, uint32_t flags);
+void route_direct(router_t *router, slot_t *from, route_t *route, slice_t item,
+    const envelope_t *env, const run_t *run, blob_t *blob);
 
 // route_gate opens or closes the type's gate after somebody's fullness changed.
 void route_gate(router_t *router, route_t *route);
 
 void routes_destroy(router_t *router);
+
+// ----- events that wait for an answer of the switches
+
+// waiting_put keeps an event that may not go yet.  False: it may.
+bool waiting_put(router_t *router, slot_t *from, route_t *route, slice_t item,
+    const envelope_t *env, const run_t *run, blob_t *blob);
+
+// waiting_reconsider directs what waited for the type, if all is known now.
+void waiting_reconsider(router_t *router, route_t *route);
+
+// waiting_detach: the port has gone; what it emitted goes on.
+void waiting_detach(slot_t *slot);
+bool waiting_any(const router_t *router);
+void waiting_clear(router_t *router);
 
 // ----- requests
 
@@ -489,6 +509,7 @@ struct router {
     asked_t *first_asked; // by deadline
     asked_t *last_asked;
     asked_t *free_asked;
+    list_t lines;     // line_t: ports whose events wait
     list_t retries;   // asked_t that wait for their next try
     list_t seats;     // seat_t: managers\' places in retained types
     tokens_t *tokens; // the node's

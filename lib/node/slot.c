@@ -84,6 +84,7 @@ slot_detach(slot_t *self)
     while (map_next(router->routes, &cursor, NULL, &item)) {
         (void)list_remove(&((route_t *)item)->waiters, self);
     }
+    waiting_detach(self);
     (void)list_remove(&router->ready, self);
     (void)list_remove(&router->full, self);
     (void)list_remove(&router->flushing, self);

@@ -24,6 +24,8 @@ typedef struct begins {
 
 typedef struct writer {
     bool ended;
+    bool shaken;     // it may not have known of everybody at first
+    uint64_t calm;   // from this number on it has
     uint8_t *kinds;  // by number
     uint8_t *nobody; // by number: bit per group that had no member
     uint64_t count;
@@ -41,7 +43,7 @@ typedef struct manager {
     uint64_t from[WRITERS_MAX]; // what is emitted from here on is its
     uint8_t *got[WRITERS_MAX];  // ALL and KEPT, by number
     uint64_t room[WRITERS_MAX];
-    uint64_t last[WRITERS_MAX][KINDS]; // newest unmarked number, plus 1
+    uint64_t last[WRITERS_MAX][KINDS + 1]; // newest unmarked number, plus 1
 } manager_t;
 
 static struct {
@@ -178,8 +180,21 @@ books_writer_end(unsigned writer)
 }
 
 void
-books_unsure(unsigned writer)
+books_shaken(unsigned writer)
 {
+    if (!books.writers[writer].shaken) {
+        books.writers[writer].shaken = true;
+        books.writers[writer].calm = UINT64_MAX;
+    }
+}
+
+void
+books_calm(unsigned writer)
+{
+    if (!books.writers[writer].shaken) {
+        return;
+    }
+    books.writers[writer].calm = books.writers[writer].count;
     for (int i = 0; i < GROUPS_MAX; i++) {
         books.writers[writer].sure[i] = books.writers[writer].count;
     }
@@ -312,7 +327,11 @@ books_begun(unsigned manager, kind_t kind, unsigned writer, uint64_t number,
             names[kind], writer, (unsigned long long)number);
     }
     if (!marked) {
-        uint64_t *last = &self->last[writer][kind];
+        // What is replayed stands for itself, and so does what waited for a
+        // switch while none was there.
+        const writer_t *from = &books.writers[writer];
+        bool alone = kind == KIND_KEPT || (from->shaken && number < from->calm);
+        uint64_t *last = &self->last[writer][alone ? kind : KINDS];
         // What had not left for a member that went comes after younger ones.
         bool moved = books.marks && (kind == KIND_GROUP || kind == KIND_ONE);
         if (number < *last && !moved) {

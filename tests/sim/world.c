@@ -52,7 +52,6 @@ typedef struct sim_node {
     bool draining;
     bool drained;
     bool counts; // what is emitted must reach its managers
-    bool shaken; // somebody was not connected before it did
     int64_t since_us;
     int64_t wake_us;
     int64_t frozen_us; // until
@@ -318,8 +317,7 @@ start_node(sim_node_t *self)
             add_manager(self, count++, group);
         }
     }
-    self->ready = self->draining = self->drained = false;
-    self->counts = self->shaken = false;
+    self->ready = self->draining = self->drained = self->counts = false;
     self->since_us = sim_now_us;
     self->start_us = self->stop_us = INT64_MAX;
     self->frozen_us = 0;
@@ -767,7 +765,10 @@ note_shaken(bool calm)
             other->node != NULL && other->ready && !is_connected(other);
         for (int j = 0; j < world.node_count; j++) {
             sim_node_t *node = &world.nodes[j];
-            node->shaken = node->shaken || !calm || (missing && j != i);
+            if (node->node != NULL && !node->counts &&
+                (!calm || (missing && j != i))) {
+                books_shaken(node->writer);
+            }
         }
     }
 }
@@ -801,9 +802,7 @@ note_ready(void)
             continue;
         }
         node->counts = true;
-        if (node->shaken) {
-            books_unsure(node->writer);
-        }
+        books_calm(node->writer);
         for (int j = 0; j < MANAGERS; j++) {
             if (node->managers[j].open) {
                 books_ready(node->managers[j].book);

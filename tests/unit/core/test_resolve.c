@@ -19,9 +19,10 @@ Test(resolve, example)
     resolve_t type = {0};
     cr_expect(resolve_ask(&type, false));
     cr_expect_not(resolve_ask(&type, false), "once");
-    cr_expect(resolve_waits(&type, ONE, ONE, false, false));
+    cr_expect_eq(resolve_may(&type, ONE, ONE, false, false), RESOLVE_ASKED);
     resolve_table(&type, 0, 7, true);
-    cr_expect_not(resolve_waits(&type, ONE, ONE, false, false), "nobody");
+    cr_expect_eq(
+        resolve_may(&type, ONE, ONE, false, false), RESOLVE_GO, "nobody");
     cr_expect(resolve_change(&type, 0, 8, true));
     cr_expect_not(resolve_change(&type, 0, 10, true), "one was missed");
     cr_expect_not(resolve_change(&type, 0, 8, true), "an old one");
@@ -33,7 +34,7 @@ Test(resolve, without_a_switch_nothing_waits)
 {
     resolve_t type = {0};
     (void)resolve_ask(&type, false);
-    cr_expect_not(resolve_waits(&type, 0, 0, false, false));
+    cr_expect_eq(resolve_may(&type, 0, 0, false, false), RESOLVE_GO);
 }
 
 Test(resolve, every_connected_switch_is_waited_for)
@@ -41,32 +42,35 @@ Test(resolve, every_connected_switch_is_waited_for)
     resolve_t type = {0};
     (void)resolve_ask(&type, false);
     resolve_table(&type, 0, 1, true);
-    cr_expect(resolve_waits(&type, BOTH, BOTH, true, false));
+    cr_expect_eq(resolve_may(&type, BOTH, BOTH, true, false), RESOLVE_ASKED);
     resolve_table(&type, 1, 1, true);
-    cr_expect_not(resolve_waits(&type, BOTH, BOTH, true, false));
+    cr_expect_eq(resolve_may(&type, BOTH, BOTH, true, false), RESOLVE_GO);
 }
 
 Test(resolve, one_that_is_down_is_not_waited_for)
 {
     resolve_t type = {0};
     (void)resolve_ask(&type, false);
-    cr_expect(resolve_waits(&type, 0, BOTH, false, false), "nobody answered");
+    cr_expect_eq(resolve_may(&type, 0, BOTH, false, false), RESOLVE_OPEN,
+        "nobody answered");
     resolve_table(&type, 0, 1, true);
-    cr_expect_not(resolve_waits(&type, ONE, BOTH, true, false));
+    cr_expect_eq(resolve_may(&type, ONE, BOTH, true, false), RESOLVE_GO);
     resolve_lost(&type, 0);
-    cr_expect_not(resolve_waits(&type, 0, BOTH, true, false),
+    cr_expect_eq(resolve_may(&type, 0, BOTH, true, false), RESOLVE_GO,
         "who was there is believed");
-    cr_expect(resolve_waits(&type, 0, BOTH, false, false));
-    cr_expect(resolve_waits(&type, ONE, BOTH, true, false), "a new session");
+    cr_expect_eq(resolve_may(&type, 0, BOTH, false, false), RESOLVE_OPEN);
+    cr_expect_eq(resolve_may(&type, ONE, BOTH, true, false), RESOLVE_ASKED,
+        "a new session");
 }
 
 Test(resolve, what_no_switch_has_ever_answered_waits_unless_one_taker_is_enough)
 {
     resolve_t type = {0};
     (void)resolve_ask(&type, false);
-    cr_expect(resolve_waits(&type, 0, ONE, true, false), "others may want it");
-    cr_expect_not(resolve_waits(&type, 0, ONE, true, true));
-    cr_expect(resolve_waits(&type, 0, ONE, false, true));
+    cr_expect_eq(resolve_may(&type, 0, ONE, true, false), RESOLVE_OPEN,
+        "others may want it");
+    cr_expect_eq(resolve_may(&type, 0, ONE, true, true), RESOLVE_GO);
+    cr_expect_eq(resolve_may(&type, 0, ONE, false, true), RESOLVE_OPEN);
 }
 
 Test(resolve, nobody_counts_from_a_settled_switch_only)
@@ -74,11 +78,12 @@ Test(resolve, nobody_counts_from_a_settled_switch_only)
     resolve_t type = {0};
     (void)resolve_ask(&type, false);
     resolve_table(&type, 0, 1, false);
-    cr_expect(resolve_waits(&type, ONE, ONE, false, false));
-    cr_expect(resolve_waits(&type, ONE, ONE, false, true), "only a guest");
-    cr_expect_not(resolve_waits(&type, ONE, ONE, true, false));
+    cr_expect_eq(resolve_may(&type, ONE, ONE, false, false), RESOLVE_OPEN);
+    cr_expect_eq(resolve_may(&type, ONE, ONE, false, true), RESOLVE_OPEN,
+        "only a guest");
+    cr_expect_eq(resolve_may(&type, ONE, ONE, true, false), RESOLVE_GO);
     cr_expect(resolve_settled(&type, 0), "its table is asked for again");
-    cr_expect_not(resolve_waits(&type, ONE, ONE, false, false));
+    cr_expect_eq(resolve_may(&type, ONE, ONE, false, false), RESOLVE_GO);
 }
 
 Test(resolve, what_was_not_asked_before_an_outage_waits_for_all_to_be_back)
@@ -86,9 +91,9 @@ Test(resolve, what_was_not_asked_before_an_outage_waits_for_all_to_be_back)
     resolve_t type = {0};
     (void)resolve_ask(&type, true);
     resolve_table(&type, 0, 1, false);
-    cr_expect(resolve_waits(&type, ONE, ONE, true, false));
+    cr_expect_eq(resolve_may(&type, ONE, ONE, true, false), RESOLVE_OPEN);
     cr_expect(resolve_change(&type, 0, 2, true));
-    cr_expect_not(resolve_waits(&type, ONE, ONE, true, false));
+    cr_expect_eq(resolve_may(&type, ONE, ONE, true, false), RESOLVE_GO);
 }
 
 Test(resolve, what_was_asked_and_not_answered_before_an_outage_waits_as_well)
@@ -97,13 +102,13 @@ Test(resolve, what_was_asked_and_not_answered_before_an_outage_waits_as_well)
     (void)resolve_ask(&type, false);
     resolve_lost(&type, 0);
     resolve_table(&type, 0, 1, false);
-    cr_expect(resolve_waits(&type, ONE, ONE, true, false));
+    cr_expect_eq(resolve_may(&type, ONE, ONE, true, false), RESOLVE_OPEN);
     resolve_t other = {0};
     (void)resolve_ask(&other, false);
     resolve_table(&other, 0, 1, true);
     resolve_lost(&other, 0);
     resolve_table(&other, 0, 1, false);
-    cr_expect_not(resolve_waits(&other, ONE, ONE, true, false));
+    cr_expect_eq(resolve_may(&other, ONE, ONE, true, false), RESOLVE_GO);
 }
 
 Test(resolve, a_switch_that_settles_before_it_answers_is_not_asked_twice)
@@ -111,7 +116,7 @@ Test(resolve, a_switch_that_settles_before_it_answers_is_not_asked_twice)
     resolve_t type = {0};
     (void)resolve_ask(&type, false);
     cr_expect_not(resolve_settled(&type, 0));
-    cr_expect(resolve_waits(&type, ONE, ONE, false, false));
+    cr_expect_eq(resolve_may(&type, ONE, ONE, false, false), RESOLVE_ASKED);
 }
 
 // ----- the choice
