@@ -3,6 +3,7 @@
 
 #include "hub.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -14,8 +15,8 @@
 // Messages read in one wake-up, and one more step of the clock after so many.
 #define READ_MAX 256
 
-// Descriptors that the switch keeps for itself.
-#define DESCRIPTORS_OWN 64
+// Descriptors that the switch keeps for itself, beside those open at start.
+#define DESCRIPTORS_SPARE 8
 
 // A standstill of this length shifts the deadlines: it was ours.
 #define GAP_MS 1000
@@ -280,19 +281,32 @@ bind_router(hub_t *hub)
     return EDRI_OK;
 }
 
-// count_descriptors says how many nodes there may be: libzmq ends the program
-// when descriptors run out, so nodes are refused before.
 static size_t
-count_descriptors(void)
+open_descriptors(void)
+{
+    DIR *list = opendir("/proc/self/fd");
+    size_t count = 0;
+    while (list != NULL && readdir(list) != NULL) {
+        count++; // and ".", "..", the list itself
+    }
+    if (list != NULL) {
+        (void)closedir(list);
+    }
+    return count > 3 ? count - 3 : 32;
+}
+
+// count_peers says how many nodes there may be: libzmq ends the program when
+// descriptors run out, so nodes are refused before.
+static size_t
+count_peers(void)
 {
     struct rlimit limit = {.rlim_cur = 1024};
     (void)getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &limit);
     (void)getrlimit(RLIMIT_NOFILE, &limit);
-    return limit.rlim_cur > DESCRIPTORS_OWN
-               ? (size_t)limit.rlim_cur - DESCRIPTORS_OWN
-               : 1;
+    size_t own = open_descriptors() + DESCRIPTORS_SPARE;
+    return limit.rlim_cur > own ? (size_t)limit.rlim_cur - own : 1;
 }
 
 hub_t *
@@ -306,7 +320,6 @@ hub_new(settings_t *settings, int stop_fd)
     hub->window = (uint64_t)settings_int(settings, "switch.window");
     hub->queue_max = (size_t)settings_int(settings, "switch.queue");
     hub->now_ms = hub->started_ms = hub->beat_ms = clock_ms();
-    hub->peers_max = count_descriptors();
     hub->peers = map_new();
     hub->sessions = map_new();
     hub->lives = map_new();
@@ -316,7 +329,9 @@ hub_new(settings_t *settings, int stop_fd)
     (void)zmq_ctx_set(hub->zmq, ZMQ_MAX_SOCKETS, 16);
     if (bind_router(hub) != EDRI_OK) {
         hub_destroy(&hub);
+        return NULL;
     }
+    hub->peers_max = count_peers();
     return hub;
 }
 

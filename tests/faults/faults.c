@@ -168,8 +168,9 @@ all_say(world_t *self, size_t offset, uint32_t wait_ms)
     return said == self->nodes;
 }
 
+// await_resume waits until all hear all again, after what has happened.
 static void
-await_resume(world_t *self)
+await_resume(world_t *self, const char *what)
 {
     uint32_t worst = 0;
     while (!check_again(self->check, self->since_ms, &worst)) {
@@ -181,7 +182,8 @@ await_resume(world_t *self)
     }
     self->resumed_ms = worst > self->resumed_ms ? worst : self->resumed_ms;
     if (worst > self->resume_max_ms) {
-        fail(self, "it took too long until all heard all");
+        printf("    after %s: %u ms until all heard all\n", what, worst);
+        fail(self, "that is too long");
     }
 }
 
@@ -281,6 +283,9 @@ begin(world_t *self)
         if (self->books[i] != NULL) {
             (void)munmap(self->books[i], sizeof(book_t));
         }
+        (void)snprintf(path, sizeof path, "%s/node-%u", self->directory, i);
+        (void)unlink(path); // what an earlier scenario printed
+        (void)snprintf(path, sizeof path, "%s/book-%u", self->directory, i);
         self->books[i] = book_open(path, O_CREAT);
         if (self->books[i] == NULL) {
             perror(path);
@@ -311,17 +316,17 @@ begin_nodes(world_t *self, uint32_t rate, bool large)
         }
     }
     self->since_ms = now_ms();
-    await_resume(self); // all hear all
+    await_resume(self, "the start");
     self->resumed_ms = 0;
     last(500);
 }
 
 // over notes the end of a fault; all must hear all soon.
 static void
-over(world_t *self)
+over(world_t *self, const char *what)
 {
     self->since_ms = now_ms();
-    await_resume(self);
+    await_resume(self, what);
 }
 
 static void
@@ -331,7 +336,7 @@ cut_for(world_t *self, uint32_t ms)
     hosts_cut(self->hosts, self->switches + 1, true, true);
     last(ms);
     hosts_cut(self->hosts, self->switches + 1, false, false);
-    over(self);
+    over(self, "a cut");
     await_complete(self, 60000);
 }
 
@@ -369,7 +374,7 @@ weather(world_t *self)
     for (unsigned i = 0; i < self->nodes; i++) {
         hosts_weather(self->hosts, self->switches + i, 0, 0);
     }
-    over(self);
+    over(self, "loss and delay");
     await_complete(self, 60000);
 }
 
@@ -381,7 +386,7 @@ one_way(world_t *self)
         hosts_cut(self->hosts, self->switches + 1, out == 1, out == 0);
         last(5000);
         hosts_cut(self->hosts, self->switches + 1, false, false);
-        over(self);
+        over(self, "a cut one way");
     }
     await_complete(self, 60000);
 }
@@ -395,7 +400,7 @@ kills(world_t *self)
         start_hub(self, 0);
         last(1000);
     }
-    over(self);
+    over(self, "kills of the switch");
     await_complete(self, 60000);
 }
 
@@ -406,7 +411,7 @@ frozen(world_t *self)
     (void)kill(self->pids[1], SIGSTOP);
     last(15000);
     (void)kill(self->pids[1], SIGCONT);
-    over(self);
+    over(self, "a node stood still");
     await_complete(self, 60000);
 }
 
@@ -450,7 +455,7 @@ descriptors(world_t *self)
     for (int i = 0; i < 100; i++) {
         (void)close(strangers[i]);
     }
-    over(self);
+    over(self, "a flood of connections");
     await_complete(self, 60000);
 }
 
@@ -462,15 +467,16 @@ moves(world_t *self)
     begin_nodes(self, 1000, true);
     self->resume_max_ms = 1000;
     kill_hub(self, 0);
-    over(self);
+    over(self, "a switch was killed");
+    printf("    a killed switch: %u ms\n", self->resumed_ms);
     start_hub(self, 0);
     last(5000); // it settles, all come back
     self->resume_max_ms = 3500;
     (void)kill(self->hubs[1], SIGSTOP);
-    over(self);
+    over(self, "a switch stood still");
     (void)kill(self->hubs[1], SIGCONT);
     self->resume_max_ms = RESUME_MAX_MS;
-    over(self);
+    over(self, "it goes on");
     await_complete(self, 60000);
 }
 
@@ -485,23 +491,29 @@ mixed(world_t *self)
         unsigned node = (unsigned)(random >> 33) % self->nodes;
         unsigned hub = (unsigned)(random >> 37) % self->switches;
         unsigned host = self->switches + node;
+        const char *what = "";
         uint32_t ms = 500 + (uint32_t)(random >> 41) % 3000;
         switch ((random >> 53) % 5) {
         case 0:
+            what = "a cut";
             hosts_cut(self->hosts, host, true, true);
             break;
         case 1:
+            what = "a cut one way";
             hosts_cut(self->hosts, host, (random >> 60) % 2, 1);
             break;
         case 2:
+            what = "loss and delay";
             hosts_weather(self->hosts, host, 20, 5);
             break;
         case 3:
+            what = "a switch was killed";
             kill_hub(self, hub);
             last(ms / 4);
             start_hub(self, hub);
             break;
         default:
+            what = "a node stood still";
             (void)kill(self->pids[node], SIGSTOP);
             break;
         }
@@ -509,7 +521,7 @@ mixed(world_t *self)
         hosts_cut(self->hosts, host, false, false);
         hosts_weather(self->hosts, host, 0, 0);
         (void)kill(self->pids[node], SIGCONT);
-        over(self);
+        over(self, what);
     }
     await_complete(self, 120000);
     uint64_t emitted = 0;
