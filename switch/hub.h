@@ -58,6 +58,7 @@ typedef struct peer {
     char *software;
     char *switches;  // that it was told to use, sorted
     uint64_t number; // of the session, as the life counts
+    uint64_t beat;   // number of its newest heartbeat
     uint32_t pid;
     bool guest;
     peer_state_t state;

@@ -416,6 +416,7 @@ beat(hub_t *hub, peer_t *peer)
 {
     Edri__Link__Heartbeat word = EDRI__LINK__HEARTBEAT__INIT;
     word.settled = hub->settled;
+    word.echo = peer->beat;
     control_t control = EDRI__LINK__CONTROL__INIT;
     control.word_case = EDRI__LINK__CONTROL__WORD_HEARTBEAT;
     control.heartbeat = &word;

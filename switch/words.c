@@ -434,6 +434,7 @@ word_handle(hub_t *hub, peer_t *peer, const control_t *word)
         on_ask(hub, peer, word->ask);
         break;
     case EDRI__LINK__CONTROL__WORD_HEARTBEAT:
+        peer->beat = word->heartbeat->number;
         break;
     case EDRI__LINK__CONTROL__WORD_HELLO:
     case EDRI__LINK__CONTROL__WORD_WELCOME:

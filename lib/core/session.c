@@ -62,6 +62,11 @@ session_tick(session_t *self, int64_t now_ms)
             return go_down(self, now_ms);
         }
         if (now_ms >= self->beat_ms) {
+            // A peer that does not say what it hears is believed.
+            if (self->echoed > 0 && self->beats - self->echoed >= 2) {
+                return go_down(self, now_ms);
+            }
+            self->beats++;
             self->beat_ms = now_ms + self->times.heartbeat_ms;
             return SESSION_BEAT;
         }
@@ -76,6 +81,14 @@ session_heard(session_t *self, int64_t now_ms)
     self->heard_ms = now_ms;
 }
 
+void
+session_echo(session_t *self, uint64_t number)
+{
+    if (number > self->echoed && number <= self->beats) {
+        self->echoed = number;
+    }
+}
+
 bool
 session_welcome(session_t *self, int64_t now_ms)
 {
@@ -84,6 +97,7 @@ session_welcome(session_t *self, int64_t now_ms)
     }
     self->state = SESSION_UP;
     self->heard_ms = now_ms;
+    self->beats = self->echoed = 0;
     self->beat_ms = now_ms + self->times.heartbeat_ms;
     self->backoff_ms = self->times.backoff_min_ms;
     return true;

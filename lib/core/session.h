@@ -4,7 +4,10 @@
 // DESIGN
 // DOWN    no socket; the next try at 'until', after a jittered back-off
 // HELLO   a socket is open and HELLO sent; WELCOME must come until 'until'
-// UP      WELCOME came; lost when nothing is heard for lost_ms
+// UP      WELCOME came; lost when nothing is heard for lost_ms, or when two of
+//         our heartbeats have not been heard there when the third is due: TCP
+//         may wait as long as an outage lasted before it sends again, in one
+//         direction only
 // The owner calls one function per happening and does what the result says.
 // Pure: 'now' comes in, in milliseconds.
 
@@ -42,6 +45,8 @@ typedef struct session {
     int64_t until_ms;   // DOWN, HELLO: see above
     int64_t heard_ms;   // UP: last message
     int64_t beat_ms;    // UP: next heartbeat
+    uint64_t beats;     // UP: sent so far; the number of the last
+    uint64_t echoed;    // UP: the newest that was heard there; 0: none yet
     int64_t backoff_ms; // next pause, before jitter
     uint64_t random;    // state of the jitter, never 0
     uint64_t attempts;  // sockets opened so far
@@ -56,6 +61,9 @@ session_do_t session_tick(session_t *self, int64_t now_ms);
 
 // session_heard: any message came over the present socket.
 void session_heard(session_t *self, int64_t now_ms);
+
+// session_echo: the peer has heard our heartbeat of that number.
+void session_echo(session_t *self, uint64_t number);
 
 // session_welcome: WELCOME came.  Returns true when that opens the session,
 // false when it was open or down (the message is then ignored).

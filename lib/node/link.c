@@ -213,7 +213,7 @@ carry_out(link_t *self, session_do_t what, const char *why)
     }
     if ((what & SESSION_BEAT) != 0) {
         Edri__Link__Heartbeat beat = EDRI__LINK__HEARTBEAT__INIT;
-        beat.number = ++self->beat;
+        beat.number = self->session.beats;
         control_t word = EDRI__LINK__CONTROL__INIT;
         word.word_case = EDRI__LINK__CONTROL__WORD_HEARTBEAT;
         word.heartbeat = &beat;

@@ -624,6 +624,7 @@ link_word(link_t *self, const control_t *word)
         link_end(self, "the switch does not know us");
         break;
     case EDRI__LINK__CONTROL__WORD_HEARTBEAT:
+        session_echo(&self->session, word->heartbeat->echo);
         if (word->heartbeat->settled) {
             settle(self);
         }

@@ -111,7 +111,14 @@ begin_path(remote_t *self)
         flow_out_begin(&self->out[lane], self->path, router->now_ms);
     }
     for (size_t i = 0; i < self->dest_count; i++) {
-        credit_out_init(&self->dests[i]->credit, initial_credit());
+        dest_t *dest = self->dests[i];
+        const chunk_t *first = dest->queue.first;
+        credit_out_init(&dest->credit, initial_credit());
+        if (first != NULL && first->blob_sent > 0) {
+            // What is left of a body that is half sent.
+            credit_out_sent(
+                &dest->credit, chunk_weight(first) - first->blob_sent);
+        }
     }
 }
 

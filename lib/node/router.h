@@ -447,7 +447,6 @@ struct link {
     uint64_t received;  // counted frames from the switch
     uint64_t told;      // of these, as we said
     int64_t tell_ms;    // when 'told' must be brought up to date
-    uint64_t beat;      // our heartbeats
     list_t senders;     // dest_t that have something to send
     list_t repliers;    // remote_t that have replies to send
     list_t resenders;   // remote_t that have frames to send again

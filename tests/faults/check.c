@@ -176,7 +176,7 @@ check_complete(check_t *self)
 }
 
 bool
-check_again(check_t *self, uint32_t since_ms, uint32_t *worst_p)
+check_again(check_t *self, uint32_t since_ms, pair_t *worst_p)
 {
     if (self->since_ms != since_ms) {
         self->since_ms = since_ms;
@@ -188,7 +188,7 @@ check_again(check_t *self, uint32_t since_ms, uint32_t *worst_p)
         }
     }
     check_follow(self);
-    *worst_p = 0;
+    *worst_p = (pair_t){0};
     for (unsigned r = 0; r < self->count; r++) {
         for (unsigned w = 0; w < self->count; w++) {
             uint32_t heard = self->readers[r].heard_ms[w];
@@ -199,8 +199,8 @@ check_again(check_t *self, uint32_t since_ms, uint32_t *worst_p)
             if (heard == 0) {
                 return false;
             }
-            if (heard - since_ms > *worst_p) {
-                *worst_p = heard - since_ms;
+            if (heard - since_ms > worst_p->ms) {
+                *worst_p = (pair_t){r, w, heard - since_ms};
             }
         }
     }

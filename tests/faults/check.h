@@ -35,8 +35,14 @@ void check_follow(check_t *self);
 bool check_complete(check_t *self);
 
 // check_again says whether every node has heard every other one since then (in
-// ms of the monotonic clock); *worst_p is how long the last pair took.
-bool check_again(check_t *self, uint32_t since_ms, uint32_t *worst_p);
+// ms of the monotonic clock); *worst_p is the pair that took longest.
+typedef struct pair {
+    unsigned reader;
+    unsigned writer;
+    uint32_t ms;
+} pair_t;
+
+bool check_again(check_t *self, uint32_t since_ms, pair_t *worst_p);
 
 // check_sum counts; the first things that are wrong are printed.
 totals_t check_sum(check_t *self);

@@ -172,7 +172,7 @@ all_say(world_t *self, size_t offset, uint32_t wait_ms)
 static void
 await_resume(world_t *self, const char *what)
 {
-    uint32_t worst = 0;
+    pair_t worst = {0};
     while (!check_again(self->check, self->since_ms, &worst)) {
         if (now_ms() - self->since_ms > 20000) {
             fail(self, "some node did not hear another for 20 s");
@@ -180,9 +180,12 @@ await_resume(world_t *self, const char *what)
         }
         last(5);
     }
-    self->resumed_ms = worst > self->resumed_ms ? worst : self->resumed_ms;
-    if (worst > self->resume_max_ms) {
-        printf("    after %s: %u ms until all heard all\n", what, worst);
+    self->resumed_ms =
+        worst.ms > self->resumed_ms ? worst.ms : self->resumed_ms;
+    if (worst.ms > self->resume_max_ms) {
+        printf("    after %s that ended at %u: %u ms until node %u heard "
+               "node %u\n",
+            what, self->since_ms, worst.ms, worst.reader, worst.writer);
         fail(self, "that is too long");
     }
 }
@@ -223,7 +226,7 @@ show_output(const world_t *self)
 {
     char command[256];
     (void)snprintf(command, sizeof command,
-        "cd %s && tail -n 15 node-* switch-*", self->directory);
+        "cd %s && tail -n 40 node-* switch-*", self->directory);
     (void)fflush(stdout);
     (void)!system(command);
 }

@@ -40,6 +40,16 @@ now_us(void)
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+// log_line writes what the library says, with the time of the books.
+static void
+log_line(edri_log_level_t level, const char *id, const char *text, void *arg)
+{
+    (void)level;
+    (void)arg;
+    fprintf(stderr, "%llu %s %s\n", (unsigned long long)(now_us() / 1000), id,
+        text);
+}
+
 // ----- what comes
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -219,6 +229,7 @@ work(edri_port_t *port)
 int
 main(int argc, char **argv)
 {
+    edri_log_set(log_line, NULL, EDRI_LOG_INFO);
     edri_node_t *node = edri_node_new(argc, argv);
     char **args = NULL;
     if (edri_node_args(node, &args) < 3 ||

@@ -33,6 +33,36 @@ Test(session, example)
     cr_expect_eq(session_end(&session, 4200), SESSION_NOTHING, "down already");
 }
 
+Test(session, what_is_not_heard_there_ends_it_though_we_hear)
+{
+    session_t session;
+    session_init(&session, times, 1, 0);
+    (void)session_tick(&session, 0);
+    cr_assert(session_welcome(&session, 0));
+    int64_t now = 0;
+    for (uint64_t beat = 1; beat <= 5; beat++) {
+        now += 1000;
+        session_heard(&session, now);
+        cr_expect_eq(session_tick(&session, now), SESSION_BEAT);
+        session_echo(&session, beat < 4 ? beat : 3);
+        session_echo(&session, 99); // was never sent
+    }
+    session_heard(&session, now + 1000);
+    cr_expect_eq(session_tick(&session, now + 1000), SESSION_CLOSE);
+}
+
+Test(session, a_peer_that_says_nothing_of_our_heartbeats_is_believed)
+{
+    session_t session;
+    session_init(&session, times, 1, 0);
+    (void)session_tick(&session, 0);
+    cr_assert(session_welcome(&session, 0));
+    for (int64_t now = 1000; now <= 9000; now += 1000) {
+        session_heard(&session, now);
+        cr_expect_eq(session_tick(&session, now), SESSION_BEAT);
+    }
+}
+
 Test(session, a_switch_that_does_not_answer)
 {
     session_t session;
