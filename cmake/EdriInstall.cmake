@@ -21,6 +21,8 @@ install(DIRECTORY lib/include/edri TYPE INCLUDE)
 install(DIRECTORY proto/edri TYPE INCLUDE FILES_MATCHING PATTERN "*.proto")
 # Generated code of users includes the C forms of what they import.
 install(FILES ${PROJECT_BINARY_DIR}/proto/edri/event.pb-c.h
+  ${PROJECT_BINARY_DIR}/proto/edri/system.pb-c.h
+  ${PROJECT_BINARY_DIR}/proto/edri/system.edri.h
   DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/edri)
 install(DIRECTORY ${PROJECT_BINARY_DIR}/proto/google TYPE INCLUDE
   FILES_MATCHING PATTERN "*.pb-c.h")

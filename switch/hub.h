@@ -59,6 +59,7 @@ typedef struct peer {
     char *switches;  // that it was told to use, sorted
     uint64_t number; // of the session, as the life counts
     uint64_t beat;   // number of its newest heartbeat
+    bool audits;     // has asked for books: answers of nodes go to it
     uint32_t pid;
     bool guest;
     peer_state_t state;

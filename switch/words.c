@@ -370,6 +370,81 @@ add_files(answer_t *answer)
     }
 }
 
+// ----- books
+
+// A question that is passed on to nodes has its asker's session in the number.
+#define ASK_BITS 20
+
+// add_books adds what waits here.
+static void
+add_books(answer_t *answer)
+{
+    hub_t *hub = answer->hub;
+    Edri__Link__Books *books = mem_new(sizeof *books);
+    edri__link__books__init(books);
+    books->life = hub->life;
+    books->name = str_dup(hub->name);
+    books->of_switch = true;
+    books->queues = mem_new((map_size(hub->sessions) + 1) * sizeof(void *));
+    size_t cursor = 0;
+    void *value = NULL;
+    while (map_next(hub->sessions, &cursor, NULL, &value)) {
+        const peer_t *peer = value;
+        if (peer->guest || peer->state == PEER_CLAIMS) {
+            continue;
+        }
+        Edri__Link__QueueInfo *row = mem_new(sizeof *row);
+        edri__link__queue_info__init(row);
+        row->name = str_printf("to %s", peer->name);
+        row->bytes = peer->queued;
+        row->limit = hub->queue_max;
+        books->queues[books->n_queues++] = row;
+    }
+    answer->word.books = books;
+}
+
+// pass_on asks every node for its books; they answer to the asker.
+static void
+pass_on(answer_t *answer, peer_t *asker)
+{
+    hub_t *hub = answer->hub;
+    Edri__Link__Ask ask = EDRI__LINK__ASK__INIT;
+    control_t control = EDRI__LINK__CONTROL__INIT;
+    uint64_t low = answer->ask->number & ((1u << ASK_BITS) - 1);
+    asker->audits = true;
+    ask.books = true;
+    ask.number = asker->session << ASK_BITS | low;
+    control.word_case = EDRI__LINK__CONTROL__WORD_ASK;
+    control.ask = &ask;
+    size_t cursor = 0;
+    void *value = NULL;
+    while (map_next(hub->sessions, &cursor, NULL, &value)) {
+        peer_t *peer = value;
+        if (!peer->guest && peer->state == PEER_UP) {
+            answer->word.asked = add_text(
+                answer->word.asked, &answer->word.n_asked, str_dup(peer->name));
+            peer_say(hub, peer, &control);
+        }
+    }
+}
+
+// on_books gives a node's answer to whoever asked.
+static void
+on_books(hub_t *hub, const peer_t *from, Edri__Link__Answer *answer)
+{
+    peer_t *asker = peer_of_session(hub, answer->number >> ASK_BITS);
+    if (asker == NULL || !asker->audits || answer->books == NULL ||
+        answer->books->life != from->life) {
+        hub->malformed++; // nobody has asked, or it has left
+        return;
+    }
+    control_t control = EDRI__LINK__CONTROL__INIT;
+    answer->number &= (1u << ASK_BITS) - 1;
+    control.word_case = EDRI__LINK__CONTROL__WORD_ANSWER;
+    control.answer = answer;
+    peer_say(hub, asker, &control);
+}
+
 static void
 on_ask(hub_t *hub, peer_t *peer, const Edri__Link__Ask *ask)
 {
@@ -389,6 +464,10 @@ on_ask(hub_t *hub, peer_t *peer, const Edri__Link__Ask *ask)
         catalog_each_type(hub->catalog, add_type, &answer);
     }
     add_files(&answer);
+    if (ask->books) {
+        add_books(&answer);
+        pass_on(&answer, peer);
+    }
     *word = answer.word;
     control_t control = EDRI__LINK__CONTROL__INIT;
     control.word_case = EDRI__LINK__CONTROL__WORD_ANSWER;
@@ -433,6 +512,9 @@ word_handle(hub_t *hub, peer_t *peer, const control_t *word)
     case EDRI__LINK__CONTROL__WORD_ASK:
         on_ask(hub, peer, word->ask);
         break;
+    case EDRI__LINK__CONTROL__WORD_ANSWER:
+        on_books(hub, peer, word->answer);
+        break;
     case EDRI__LINK__CONTROL__WORD_HEARTBEAT:
         peer->beat = word->heartbeat->number;
         break;
@@ -448,7 +530,6 @@ word_handle(hub_t *hub, peer_t *peer, const control_t *word)
     case EDRI__LINK__CONTROL__WORD_CHANGE:
     case EDRI__LINK__CONTROL__WORD_DROPPED:
     case EDRI__LINK__CONTROL__WORD_GONE:
-    case EDRI__LINK__CONTROL__WORD_ANSWER:
     case EDRI__LINK__CONTROL__WORD__NOT_SET:
     case _EDRI__LINK__CONTROL__WORD__CASE_IS_INT_SIZE:
         hub->malformed++;

@@ -17,6 +17,11 @@ static const struct {
     {"nodes", word_nodes,
         "nodes                    every node, its managers, "
         "frames, queue"},
+    {"audit", word_audit,
+        "audit                    the books: what waits where, "
+        "with its bound;\n"
+        "                                what both ends of each flow say; "
+        "what was dropped"},
     {"emit", word_emit, "emit TYPE JSON           send a notification"},
     {"request", word_request, "request TYPE JSON        ask, print the reply"},
     {"listen", word_listen,

@@ -7,6 +7,7 @@
 // Each takes what stands behind the options, its own word first, and returns
 // the exit code: 0, 1 when something went wrong, 2 after wrong use.
 int word_bench(int argc, char **argv);
+int word_audit(int argc, char **argv);
 int word_types(int argc, char **argv);
 int word_nodes(int argc, char **argv);
 int word_emit(int argc, char **argv);

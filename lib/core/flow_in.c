@@ -84,7 +84,9 @@ bool
 flow_in_sum(flow_in_t *self, const flow_stamp_t *stamp, uint64_t sum)
 {
     bool same = self->sum == stamp->sum;
-    self->differs += !same;
+    if (!same && self->differs++ == 0) {
+        self->differs_at = stamp->first;
+    }
     self->sum = flow_sums(stamp->sum, sum);
     return same;
 }

@@ -39,13 +39,14 @@ typedef struct ledger {
 
 typedef struct flow_in {
     uint64_t path;
-    bool begun;       // a path is known
-    bool opened;      // its first frame has come
-    bool lost;        // a frame of it is missing
-    uint64_t arrived; // every seq below has come, or never will
-    uint64_t sum;     // the books: of all that came
-    uint64_t differs; // the books: how often the source's sum was another
-    uint64_t events;  // taken so far
+    bool begun;          // a path is known
+    bool opened;         // its first frame has come
+    bool lost;           // a frame of it is missing
+    uint64_t arrived;    // every seq below has come, or never will
+    uint64_t sum;        // the books: of all that came
+    uint64_t differs;    // the books: how often the source's sum was another
+    uint64_t differs_at; // before which seq, the first time
+    uint64_t events;     // taken so far
     ledger_t *ledgers;
     size_t ledger_count;
     size_t open;     // records that are not done

@@ -256,6 +256,8 @@ remote_dropped(router_t *router, unsigned link, const Edri__Link__Dropped *word)
         remote_unreached(self, link);
     } else if (word->error == EDRI_DENIED) {
         counter_add(&router->node->counters, COUNTER_REFUSED, word->events);
+        drops_note(
+            &router->node->drops, 0, self->name, "", EDRI_DENIED, word->events);
         (void)flow_out_deny(out, word->first);
     }
     int64_t pause_ms = word->error == EDRI_OVERLOADED    ? FULL_MS

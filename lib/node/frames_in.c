@@ -174,6 +174,8 @@ events_for(const frame_t *frame, slot_t *slot)
         if (!listed(frame->head, at.env.type) || route == NULL ||
             given == frame->stamp.events) {
             denied++;
+            drops_note(&router->node->drops, at.env.type, NULL, slot->manager,
+                EDRI_DENIED, 1);
             continue;
         }
         if (has_had(frame, slot, route, at.item)) {

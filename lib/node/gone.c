@@ -19,6 +19,16 @@
 
 // ----- giving events to others
 
+// note_lost counts an event that nobody else may have.
+static void
+note_lost(const remote_t *self, const char *manager, const envelope_t *env)
+{
+    edri_node_t *node = self->router->node;
+    counter_add(&node->counters, COUNTER_LOST, 1);
+    drops_note(&node->drops, env->type, self->name, manager,
+        self->closed ? EDRI_CLOSED : EDRI_NODE_DIED, 1);
+}
+
 // redirect gives one item that had not left yet to whoever else may have it: a
 // request to another responder, a notification to another of the manager's own
 // group.  What a guest or an observer would have got was a copy.
@@ -27,9 +37,8 @@ redirect(dest_t *self, const chunk_t *chunk, slice_t item, slice_t content,
     const envelope_t *env, blob_t **blob_p)
 {
     router_t *router = self->remote->router;
-    counters_t *counters = &router->node->counters;
     if (self->remote->name[0] == '\0' || (env->flags & WIRE_OBSERVED) != 0) {
-        counter_add(counters, COUNTER_LOSSY, 1);
+        counter_add(&router->node->counters, COUNTER_LOSSY, 1);
     } else if (envelope_kind(env->flags) == EDRI_REQUEST) {
         slot_t *from = map_get(router->slots, env->id >> 48);
         run_t run = {.base_ms = chunk->origin.base_ms,
@@ -42,7 +51,7 @@ redirect(dest_t *self, const chunk_t *chunk, slice_t item, slice_t content,
                    self->manager, item, env, &chunk->origin,
                    blob_p != NULL ? *blob_p : NULL,
                    remote_expected(self->remote))) {
-        counter_add(counters, COUNTER_LOST, 1);
+        note_lost(self->remote, self->manager, env);
     }
 }
 
@@ -149,7 +158,7 @@ hand_over(const packet_t *packet, void *arg)
             self, dest, part->chunk, item, &env, !packet->returned);
         // What has arrived and is for all is no longer ours to count.
         if (!done && (!packet->arrived || envelope_movable(env.flags))) {
-            counter_add(&self->router->node->counters, COUNTER_LOST, 1);
+            note_lost(self, dest != NULL ? dest->manager : "", &env);
         }
     }
     slots_flush(self->router);

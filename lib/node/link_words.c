@@ -3,6 +3,8 @@
 
 #include "node/link_words.h"
 
+#include "node/books.h"
+
 #include <stdlib.h>
 
 #include "base/alloc.h"
@@ -656,6 +658,9 @@ link_word(link_t *self, const control_t *word)
     case EDRI__LINK__CONTROL__WORD_ANSWER:
         on_answer(self, word->answer);
         break;
+    case EDRI__LINK__CONTROL__WORD_ASK:
+        books_answer(self, word->ask->number);
+        break;
     case EDRI__LINK__CONTROL__WORD_DESCRIBE:
         for (size_t i = 0; i < word->describe->n_refused; i++) {
             edri_log_error("TYPE-REFUSED", "switch=%s text=\"%s\"",
@@ -670,7 +675,6 @@ link_word(link_t *self, const control_t *word)
     case EDRI__LINK__CONTROL__WORD_RESOLVE:
     case EDRI__LINK__CONTROL__WORD_TABLE_SEEN:
     case EDRI__LINK__CONTROL__WORD_RELEASE:
-    case EDRI__LINK__CONTROL__WORD_ASK:
     case EDRI__LINK__CONTROL__WORD__NOT_SET:
     case _EDRI__LINK__CONTROL__WORD__CASE_IS_INT_SIZE:
         counter_add(&self->router->node->counters, COUNTER_MALFORMED, 1);

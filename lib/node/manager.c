@@ -145,6 +145,7 @@ add_handler(edri_manager_t *self, map_t *map, handler_t handler)
     }
     handler_t *mine = mem_new(sizeof *mine);
     *mine = handler;
+    mine->manager = self->name;
     (void)map_put(map, handler.type->id, mine);
     self->handlers = mem_resize(
         self->handlers, (self->handler_count + 1) * sizeof *self->handlers);

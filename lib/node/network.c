@@ -30,8 +30,8 @@ typedef struct found {
 
 // ----- asking
 
-static edri_err_t
-hear_answer(edri_node_t *node, int64_t deadline_ms, uint64_t number,
+edri_err_t
+network_hear(edri_node_t *node, int64_t deadline_ms, uint64_t number,
     Edri__Link__Answer **answer_p)
 {
     for (;;) {
@@ -74,8 +74,8 @@ hear_answer(edri_node_t *node, int64_t deadline_ms, uint64_t number,
     }
 }
 
-static edri_err_t
-ask(edri_node_t *node, Edri__Link__Ask *question, int timeout_ms,
+edri_err_t
+network_ask(edri_node_t *node, Edri__Link__Ask *question, int64_t deadline_ms,
     Edri__Link__Answer **answer_p)
 {
     if (node == NULL || atomic_load(&node->phase) != PHASE_RUNNING) {
@@ -88,8 +88,14 @@ ask(edri_node_t *node, Edri__Link__Ask *question, int timeout_ms,
     (void)zmq_send(node->pipe, "ASK", 3, ZMQ_SNDMORE);
     (void)zmq_send(node->pipe, packed, size, 0);
     free(packed);
-    return hear_answer(
-        node, clock_ms() + timeout_ms, question->number, answer_p);
+    return network_hear(node, deadline_ms, question->number, answer_p);
+}
+
+static edri_err_t
+ask(edri_node_t *node, Edri__Link__Ask *question, int timeout_ms,
+    Edri__Link__Answer **answer_p)
+{
+    return network_ask(node, question, clock_ms() + timeout_ms, answer_p);
 }
 
 // ----- the view

@@ -85,6 +85,7 @@ edri_node_new(int argc, char **argv)
     edri_node_t *self = mem_new(sizeof *self);
     self->magic = NODE_MAGIC;
     self->settings = settings_new(node_rows, open_sections);
+    drops_init(&self->drops);
     self->types = shared_map_new();
     self->ports = shared_map_new();
     self->life = life_new();
@@ -152,6 +153,7 @@ edri_node_destroy(edri_node_t **self_p)
     if (self->wake_fd >= 0) {
         (void)close(self->wake_fd);
     }
+    drops_clear(&self->drops);
     free(self->argv);
     free(self->error);
     free(self->first_error);

@@ -12,6 +12,7 @@
 #include "base/shared_map.h"
 #include "edri/node.h"
 #include "node/counters.h"
+#include "node/drops.h"
 #include "node/token.h"
 
 // Limits that every thread of the node reads; set before start, then fixed.
@@ -49,6 +50,7 @@ struct edri_node {
     atomic_uint next_serial;
     _Atomic(phase_t) phase;
     counters_t counters;
+    drops_t drops;
     tokens_t tokens; // of frames in the hands of managers
     // the setting-up thread's
     edri_manager_t **managers;

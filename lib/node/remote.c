@@ -46,9 +46,11 @@ static void
 note_dropped(uint64_t type, void *arg)
 {
     dest_t *self = arg;
-    (void)type;
+    edri_node_t *node = self->remote->router->node;
     self->missed++;
-    counter_add(&self->remote->router->node->counters, COUNTER_LOSSY, 1);
+    counter_add(&node->counters, COUNTER_LOSSY, 1);
+    drops_note(&node->drops, type, self->remote->name, self->manager,
+        EDRI_OVERLOADED, 1);
 }
 
 dest_t *
@@ -305,6 +307,35 @@ remote_wake(remote_t *self)
     }
 }
 
+size_t
+replies_max(const router_t *router)
+{
+    return 4 * router->node->limits.link_queue;
+}
+
+// refuse_reply queues an error in place of a reply that would be too much.
+static void
+refuse_reply(remote_t *self, const envelope_t *env, int64_t base_ms)
+{
+    static const char text[] = "too many bytes of replies wait for this node";
+    edri_node_t *node = self->router->node;
+    envelope_t error = {.type = env->type,
+        .flags = env->flags & ~(uint32_t)WIRE_ATTACHED,
+        .request = env->request,
+        .to = env->to,
+        .error = EDRI_OVERLOADED,
+        .text = {(const uint8_t *)text, sizeof text - 1}};
+    size_t size = envelope_size(&error, 0);
+    uint8_t *room = mem_resize(NULL, size);
+    (void)envelope_write(&error, 0, room, size);
+    outq_append(&self->replies, (slice_t){room, size}, &error,
+        &(run_t){.base_ms = base_ms}, NULL);
+    free(room);
+    counter_add(&node->counters, COUNTER_LOSSY, 1);
+    drops_note(
+        &node->drops, env->type, self->name, "asker", EDRI_OVERLOADED, 1);
+}
+
 void
 remote_reply(router_t *router, uint64_t life, slice_t item,
     const envelope_t *env, int64_t base_ms, blob_t *blob)
@@ -315,7 +346,13 @@ remote_reply(router_t *router, uint64_t life, slice_t item,
         blob_drop(&blob);
         return;
     }
-    outq_append(&self->replies, item, env, &(run_t){.base_ms = base_ms}, blob);
+    if (self->replies.bytes > replies_max(router)) {
+        refuse_reply(self, env, base_ms);
+        blob_drop(&blob);
+    } else {
+        outq_append(
+            &self->replies, item, env, &(run_t){.base_ms = base_ms}, blob);
+    }
     remote_wake(self);
 }
 

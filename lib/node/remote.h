@@ -48,6 +48,10 @@ void remote_wake(remote_t *self);
 // forget_credit takes back what a source was granted: it ended, or begins anew.
 void forget_credit(router_t *router, uint64_t life);
 
+// replies_max is how many bytes of replies may wait for one node: what is more
+// goes as the error EDRI_OVERLOADED.
+size_t replies_max(const router_t *router);
+
 // remote_free frees it; nothing of it may be under way any more.
 void remote_free(remote_t *self);
 

@@ -191,15 +191,21 @@ group_full(const group_t *group)
     return true;
 }
 
-// is_full says whether the next event of the type would have to wait.
-static bool
-is_full(const router_t *router, const route_t *self)
+size_t
+route_waiting(const route_t *self)
 {
     size_t waiting = self->pending.bytes + self->held_bytes;
     for (const absent_t *at = self->absent; at != NULL; at = at->next) {
         waiting += at->queue.bytes;
     }
-    if (waiting > router->node->limits.link_queue) {
+    return waiting;
+}
+
+// is_full says whether the next event of the type would have to wait.
+static bool
+is_full(const router_t *router, const route_t *self)
+{
+    if (route_waiting(self) > router->node->limits.link_queue) {
         return true;
     }
     bool drops = self->ref != NULL && self->ref->type->overflow != EDRI_BLOCK &&
@@ -496,6 +502,8 @@ routes_tick(router_t *router)
             }
             counter_add(
                 &router->node->counters, COUNTER_LOST, absent->queue.events);
+            drops_note(&router->node->drops, route->type, NULL, absent->name,
+                EDRI_NODE_DIED, absent->queue.events);
             *at = absent->next;
             free_absent(absent);
         }

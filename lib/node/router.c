@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "edri/log.h"
+#include "node/books.h"
 #include "node/ipc.h"
 #include "node/replay.h"
 
@@ -339,6 +340,7 @@ note_time(router_t *self, long waited_for)
         asked_expire(self);
         remotes_tick(self);
         routes_tick(self);
+        books_tell(self);
         self->expire_ms = now + 1000;
     }
 }

@@ -12,6 +12,7 @@
 //   remote.c     other nodes: a queue and credit per manager there, paths
 //   flows.c      the words between the two ends of a flow, and their timers
 //   replay.c     retained types: what those get who come late
+//   books.c      what it holds and has dropped: for edri audit, and as events
 //   gone.c       what becomes of events whose receiver has left or ended
 //   frames_out.c, frames_in.c, bodies.c    frames between nodes
 //   link.c       sessions with the switches and the words spoken there
@@ -235,6 +236,7 @@ void routes_tick(router_t *router);
 // route_taken says whether somebody is known who would get such an event;
 // route_direct gives it to all who get it.  'from' is NULL when its port has
 // gone.
+size_t route_waiting(const route_t *self); // bytes, for a receiver to come
 bool route_taken(const route_t *self, uint32_t flags);
 void route_direct(router_t *router, slot_t *from, route_t *route, slice_t item,
     const envelope_t *env, const run_t *run, blob_t *blob);
@@ -534,7 +536,8 @@ struct router {
     bool told_ready;
     bool draining;
     bool told_drained;
-    int64_t drain_ms; // when demands count as withdrawn
+    uint64_t own_events; // that the router itself has emitted
+    int64_t drain_ms;    // when demands count as withdrawn
     bool stop;
 };
 

@@ -142,9 +142,11 @@ static void
 note_dropped(uint64_t type, void *arg)
 {
     slot_t *self = arg;
-    (void)type;
+    edri_node_t *node = self->router->node;
     slot_missed(self, 1);
-    counter_add(&self->router->node->counters, COUNTER_LOSSY, 1);
+    counter_add(&node->counters, COUNTER_LOSSY, 1);
+    drops_note(&node->drops, type, NULL,
+        self->manager != NULL ? self->manager : "", EDRI_OVERLOADED, 1);
 }
 
 void

@@ -143,6 +143,13 @@ keep_memory(void *arena, void *data)
     (void)data;
 }
 
+static void
+note_drop(const edri_task_t *self, edri_err_t reason)
+{
+    drops_note(&self->port->node->drops, self->handler->type->id, NULL,
+        self->handler->manager, reason, 1);
+}
+
 // unpack makes the message in the arena; NULL when it is none.
 static ProtobufCMessage *
 unpack(edri_task_t *self, const ProtobufCMessageDescriptor *descriptor,
@@ -155,6 +162,7 @@ unpack(edri_task_t *self, const ProtobufCMessageDescriptor *descriptor,
                                     : NULL;
     if (message == NULL) {
         counter_add(&self->port->node->counters, COUNTER_UNDECODABLE, 1);
+        note_drop(self, EDRI_UNDECODABLE);
         edri_log_warn("EVENT-UNDECODABLE", "type=%s life=%016llx size=%zu",
             self->handler->type->name, (unsigned long long)self->life,
             body.len);
@@ -217,6 +225,7 @@ task_run(edri_task_t *self, slice_t content, blob_t *blob, const run_t *origin,
         self->env.ttl_ms > 0 ? origin->base_ms + self->env.ttl_ms : -1;
     if (self->deadline_ms >= 0 && now_ms >= self->deadline_ms) {
         counter_add(&port->node->counters, COUNTER_EXPIRED, 1);
+        note_drop(self, EDRI_DEADLINE);
         return; // a request ends at its asker, who watches the deadline
     }
     slice_t body = self->env.body;

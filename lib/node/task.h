@@ -11,6 +11,7 @@
 // handler_t is what a manager does with one type.
 typedef struct handler {
     const edri_type_t *type;
+    const char *manager;  // whose it is
     edri_handle_fn *call; // NULL: an observer
     edri_observe_fn *observe;
     edri_fn_t fn; // the user's function

@@ -4,6 +4,7 @@
 #ifndef EDRI_EDRI_H
 #define EDRI_EDRI_H
 
+#include "edri/audit.h"
 #include "edri/err.h"
 #include "edri/log.h"
 #include "edri/manager.h"

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+// node/books.h - what a node holds and has dropped: for edri audit, and as
+// events.
+
+#ifndef NODE_BOOKS_H
+#define NODE_BOOKS_H
+
+#include "node/router.h"
+
+// books_answer sends the node's books to the switch that asked.
+void books_answer(link_t *link, uint64_t number);
+
+// books_tell emits edri.Dropped for what has been dropped since the last time.
+void books_tell(router_t *router);
+
+#endif
