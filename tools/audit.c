@@ -33,7 +33,8 @@ print_flows(const edri_audit_t *audit)
     for (size_t i = 0; i < count; i++) {
         const edri_audit_flow_t *row = &flows[i];
         printf("%-16s %-16s %-8s %12" PRIu64 " %12" PRIu64 "  %s\n", row->from,
-            row->to, row->lane, row->sent, row->unsettled,
+            row->to[0] != '\0' ? row->to : "(guest)", row->lane, row->sent,
+            row->unsettled,
             row->differ > 0 ? "differ"
             : row->compared ? "agree"
                             : "not compared: something is under way");
@@ -75,7 +76,9 @@ print(const edri_audit_t *audit)
     if (difference != NULL) {
         printf("\nfirst difference: %s\n", difference);
     } else {
-        printf("\nthe books of %zu nodes agree\n", edri_audit_nodes(audit));
+        size_t nodes = edri_audit_nodes(audit);
+        printf("\nthe books of %zu %s\n", nodes,
+            nodes == 1 ? "node agree" : "nodes agree");
     }
     return difference != NULL || missing > 0 ? 1 : 0;
 }

@@ -63,7 +63,8 @@ session_tick(session_t *self, int64_t now_ms)
         }
         if (now_ms >= self->beat_ms) {
             // A peer that does not say what it hears is believed.
-            if (self->echoed > 0 && self->beats - self->echoed >= 2) {
+            if (self->echoed > 0 &&
+                self->beats - self->echoed >= self->unheard) {
                 return go_down(self, now_ms);
             }
             self->beats++;
@@ -90,7 +91,7 @@ session_echo(session_t *self, uint64_t number)
 }
 
 bool
-session_welcome(session_t *self, int64_t now_ms)
+session_welcome(session_t *self, int64_t peer_beat_ms, int64_t now_ms)
 {
     if (self->state != SESSION_HELLO) {
         return false;
@@ -98,6 +99,8 @@ session_welcome(session_t *self, int64_t now_ms)
     self->state = SESSION_UP;
     self->heard_ms = now_ms;
     self->beats = self->echoed = 0;
+    int64_t beat_ms = self->times.heartbeat_ms;
+    self->unheard = 1 + (uint64_t)((peer_beat_ms + beat_ms - 1) / beat_ms);
     self->beat_ms = now_ms + self->times.heartbeat_ms;
     self->backoff_ms = self->times.backoff_min_ms;
     return true;

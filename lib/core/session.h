@@ -4,10 +4,9 @@
 // DESIGN
 // DOWN    no socket; the next try at 'until', after a jittered back-off
 // HELLO   a socket is open and HELLO sent; WELCOME must come until 'until'
-// UP      WELCOME came; lost when nothing is heard for lost_ms, or when two of
-//         our heartbeats have not been heard there when the third is due: TCP
-//         may wait as long as an outage lasted before it sends again, in one
-//         direction only
+// UP      WELCOME came; lost when nothing is heard for lost_ms, or when our
+//         heartbeats of two rounds have not been heard there: TCP may wait as
+//         long as an outage lasted before it sends again, in one direction only
 // The owner calls one function per happening and does what the result says.
 // Pure: 'now' comes in, in milliseconds.
 
@@ -47,6 +46,7 @@ typedef struct session {
     int64_t beat_ms;    // UP: next heartbeat
     uint64_t beats;     // UP: sent so far; the number of the last
     uint64_t echoed;    // UP: the newest that was heard there; 0: none yet
+    uint64_t unheard;   // UP: so many are too many
     int64_t backoff_ms; // next pause, before jitter
     uint64_t random;    // state of the jitter, never 0
     uint64_t attempts;  // sockets opened so far
@@ -65,9 +65,10 @@ void session_heard(session_t *self, int64_t now_ms);
 // session_echo: the peer has heard our heartbeat of that number.
 void session_echo(session_t *self, uint64_t number);
 
-// session_welcome: WELCOME came.  Returns true when that opens the session,
+// session_welcome: WELCOME came; the peer sends its heartbeats, which say what it
+// has heard, every peer_beat_ms.  Returns true when that opens the session,
 // false when it was open or down (the message is then ignored).
-bool session_welcome(session_t *self, int64_t now_ms);
+bool session_welcome(session_t *self, int64_t peer_beat_ms, int64_t now_ms);
 
 // session_end: the peer refused us, does not know us, or sent nonsense; the
 // next try comes after a pause.  Returns SESSION_CLOSE, or NOTHING when DOWN.

@@ -103,8 +103,9 @@ add_flows(edri_audit_t *self, const Edri__Link__Books *books)
         self->flows = mem_resize(
             self->flows, (self->flow_count + 1) * sizeof *self->flows);
         edri_audit_flow_t *flow = &self->flows[self->flow_count++];
+        const Edri__Link__Books *other = books_of(self, out->life);
         *flow = (edri_audit_flow_t){.from = books->name,
-            .to = out->name,
+            .to = other != NULL ? other->name : out->name,
             .lane = lane_name(out->lane),
             .sent = out->events,
             .unsettled = out->kept};

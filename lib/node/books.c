@@ -160,12 +160,15 @@ add_remotes(rows_t *self)
     void *value = NULL;
     while (map_next(router->remotes, &cursor, NULL, &value)) {
         const remote_t *remote = value;
-        if (remote->gone_ms != 0 || remote->name[0] == '\0') {
+        if (remote->gone_ms != 0) {
             continue;
         }
+        // One that handles nothing has told no name, nor has a guest.
         add_dests(self, remote);
-        add_queue(self, str_printf("replies to %s", remote->name),
-            remote->replies.bytes, replies_max(router));
+        if (remote->name[0] != '\0' || remote->replies.bytes > 0) {
+            add_queue(self, str_printf("replies to %s", remote->name),
+                remote->replies.bytes, replies_max(router));
+        }
         for (int lane = 1; lane < LANES; lane++) {
             const flow_out_t *out = &remote->out[lane];
             const flow_in_t *in = &remote->in[lane];

@@ -307,7 +307,8 @@ static void
 on_welcome(link_t *self, const Edri__Link__Welcome *word)
 {
     router_t *router = self->router;
-    if (!session_welcome(&self->session, router->now_ms)) {
+    if (!session_welcome(
+            &self->session, (int64_t)word->heartbeat_ms, router->now_ms)) {
         return;
     }
     counter_add(&router->node->counters, COUNTER_LINKS_UP, 1);

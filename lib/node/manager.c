@@ -442,7 +442,9 @@ work_off(edri_manager_t *self, load_t *load, bool replies_done)
     envelope_t env;
     size_t done = 0;
     int64_t now_ms = clock_ms();
-    while (reader_next(&at, &env)) {
+    // What is left when the node stops goes back to where it came from.
+    while (!atomic_load_explicit(&self->port->stop, memory_order_relaxed) &&
+           reader_next(&at, &env)) {
         bool reply = envelope_kind(env.flags) == EDRI_REPLY &&
                      (env.flags & WIRE_OBSERVED) == 0;
         if (reply) {
@@ -535,7 +537,7 @@ manager_step(edri_manager_t *self, bool may_wait)
                    may_wait ? port_deadline(self->port) : 0) == EDRI_DEADLINE) {
         (void)port_expire(self->port, clock_ms());
     }
-    return !self->port->quit;
+    return !self->port->quit && !atomic_load(&self->port->stop);
 }
 
 void

@@ -70,7 +70,8 @@ struct edri_port {
     load_t spare;         // memory for the next take
     atomic_bool attached; // written by the router, which then rings
     bool flushed;
-    bool quit; // the node stops
+    bool quit;        // the node stops
+    atomic_bool stop; // the same, for an owner that is busy
     char *error;
 };
 

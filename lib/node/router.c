@@ -258,6 +258,14 @@ quit_ports(router_t *self)
 {
     size_t cursor = 0;
     void *value = NULL;
+    // First the word that busy managers look at, for all.
+    while (map_next(self->slots, &cursor, NULL, &value)) {
+        slot_t *slot = value;
+        if (!slot->ipc) {
+            atomic_store(&slot->port->stop, true);
+        }
+    }
+    cursor = 0;
     while (map_next(self->slots, &cursor, NULL, &value)) {
         slot_t *slot = value;
         if (!slot->ipc) {

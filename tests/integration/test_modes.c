@@ -16,6 +16,8 @@ typedef struct seen {
     atomic_ulong count;
     atomic_ulong replies;
     atomic_ulong errors;
+    atomic_ulong entered;
+    atomic_ulong marked;
     atomic_bool open; // handlers wait for it when 'gated'
     bool gated;
     const char *node;
@@ -57,6 +59,8 @@ on_packed(edri_task_t *task, const Shop__Packed *packed)
 {
     seen_t *seen = edri_task_state(task);
     (void)packed;
+    seen->entered++;
+    seen->marked += edri_task_redelivered(task);
     wait_until_open(seen);
     seen->count++;
     return EDRI_OK;
@@ -470,5 +474,70 @@ Test(modes, events_for_all_go_to_the_switch_once)
     for (int i = 0; i < 3; i++) {
         edri_node_destroy(&nodes[i]);
     }
+    stop_switch(&hub);
+}
+
+// stopper_t sees the node stop, as any of its ports does.
+typedef struct stopper {
+    edri_node_t *node;
+    seen_t *seen;
+    atomic_bool ready;
+} stopper_t;
+
+static void *
+run_stopper(void *arg)
+{
+    stopper_t *self = arg;
+    edri_port_t *port = edri_node_port(self->node);
+    self->ready = true;
+    while (edri_port_poll(port, -1) != EDRI_CLOSED) {
+    }
+    let_go(self->seen); // the handler that has begun ends now
+    edri_port_destroy(&port);
+    return NULL;
+}
+
+// A node that stops at once has begun one event; the others go to the next
+// member of the group, as new.
+Test(modes, what_a_stopping_node_has_not_begun_goes_to_another_as_new)
+{
+    hub_t hub = start_switch();
+    seen_t a = new_seen("a"), b = new_seen("b");
+    a.gated = true;
+    edri_node_t *one = shop(&hub, "a", "stock", &a);
+    edri_node_t *client = new_node(&hub, "client");
+    start(client);
+    edri_port_t *port = edri_node_port(client);
+    Shop__Packed packed = SHOP__PACKED__INIT;
+    for (int i = 0; i < 50; i++) {
+        cr_assert_eq(shop_packed_emit(port, &packed), EDRI_OK);
+        if (i == 0) {
+            cr_assert_eq(edri_port_flush(port, 5000), EDRI_OK);
+            cr_assert(await(&a.entered, 1));
+        }
+    }
+    cr_assert_eq(edri_port_flush(port, 5000), EDRI_OK);
+    edri_node_t *two = shop(&hub, "b", "stock", &b);
+    stopper_t stopper = {.node = one, .seen = &a};
+    pthread_t thread;
+    pthread_create(&thread, NULL, run_stopper, &stopper);
+    while (!stopper.ready) {
+        sched_yield();
+    }
+    cr_expect_eq(edri_node_stop(one, 0), EDRI_OK);
+    pthread_join(thread, NULL);
+    cr_expect(await(&b.count, 49), "%lu", b.count);
+    cr_expect_eq(a.count, 1);
+    cr_expect_eq(b.marked, 0);
+    uint64_t returned = 0;
+    cr_assert_eq(
+        edri_node_counter(client, "events.returned", &returned), EDRI_OK);
+    cr_expect_eq(returned, 49);
+    edri_port_destroy(&port);
+    edri_node_destroy(&client);
+    edri_node_destroy(&one);
+    cr_expect_eq(edri_node_stop(two, 5000), EDRI_OK);
+    cr_expect_eq(b.count, 49);
+    edri_node_destroy(&two);
     stop_switch(&hub);
 }

@@ -109,6 +109,7 @@ static struct {
     int hub_count;
     fault_t faults[FAULTS_MAX];
     int fault_count;
+    bool hasty; // silent lives are given up soon, while they may be frozen
     int64_t begin_us;
     int64_t write_end_us;
     uint64_t steps;
@@ -476,6 +477,9 @@ start_hub(sim_hub_t *self)
         NET_SWITCHES + self->index);
     self->settings = settings_new(switch_rows, NULL);
     (void)settings_set(self->settings, "switch.bind", endpoint, "sim");
+    if (world.hasty) {
+        (void)settings_set(self->settings, "gone.silent", "9s", "sim");
+    }
     self->hub = hub_new(self->settings, -1);
     self->wake_us = sim_now_us;
     self->start_us = INT64_MAX;
@@ -938,6 +942,7 @@ make_world(uint64_t seed, bool tell)
     world.write_end_us = sim_now_us + (15 + (int64_t)draw(25)) * SECOND;
     world.node_count = 2 + (int)draw(NODES_MAX - 1);
     world.hub_count = 1 + (int)draw(HUBS_MAX);
+    world.hasty = seed % 2 == 0;
     for (int i = 0; i < world.hub_count; i++) {
         world.hubs[i] = (sim_hub_t){.index = i};
         start_hub(&world.hubs[i]);

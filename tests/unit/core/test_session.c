@@ -20,8 +20,8 @@ Test(session, example)
     cr_expect_eq(session_next(&session), 100, "due at once");
     cr_expect_eq(session_tick(&session, 100), SESSION_OPEN);
     cr_expect_eq(session_next(&session), 1100);
-    cr_expect(session_welcome(&session, 150));
-    cr_expect_not(session_welcome(&session, 151), "once");
+    cr_expect(session_welcome(&session, 1000, 150));
+    cr_expect_not(session_welcome(&session, 1000, 151), "once");
     cr_expect_eq(session_tick(&session, 1149), SESSION_NOTHING);
     cr_expect_eq(session_tick(&session, 1150), SESSION_BEAT);
     session_heard(&session, 1200);
@@ -38,7 +38,7 @@ Test(session, what_is_not_heard_there_ends_it_though_we_hear)
     session_t session;
     session_init(&session, times, 1, 0);
     (void)session_tick(&session, 0);
-    cr_assert(session_welcome(&session, 0));
+    cr_assert(session_welcome(&session, 1000, 0));
     int64_t now = 0;
     for (uint64_t beat = 1; beat <= 5; beat++) {
         now += 1000;
@@ -51,12 +51,27 @@ Test(session, what_is_not_heard_there_ends_it_though_we_hear)
     cr_expect_eq(session_tick(&session, now + 1000), SESSION_CLOSE);
 }
 
+Test(session, a_peer_whose_heartbeats_are_rare_is_given_its_time)
+{
+    session_t session;
+    session_init(&session, times, 1, 0);
+    (void)session_tick(&session, 0);
+    cr_assert(session_welcome(&session, 5000, 0));
+    for (int64_t now = 1000; now <= 30000; now += 1000) {
+        session_heard(&session, now);
+        cr_expect_eq(session_tick(&session, now), SESSION_BEAT);
+        if (now % 5000 == 0) {
+            session_echo(&session, (uint64_t)(now / 1000));
+        }
+    }
+}
+
 Test(session, a_peer_that_says_nothing_of_our_heartbeats_is_believed)
 {
     session_t session;
     session_init(&session, times, 1, 0);
     (void)session_tick(&session, 0);
-    cr_assert(session_welcome(&session, 0));
+    cr_assert(session_welcome(&session, 1000, 0));
     for (int64_t now = 1000; now <= 9000; now += 1000) {
         session_heard(&session, now);
         cr_expect_eq(session_tick(&session, now), SESSION_BEAT);
@@ -111,10 +126,11 @@ Test(session, a_welcome_resets_the_pause)
     }
     now = session_next(&session);
     cr_assert_eq(session_tick(&session, now), SESSION_OPEN);
-    cr_assert(session_welcome(&session, now));
+    cr_assert(session_welcome(&session, 1000, now));
     cr_assert_eq(session_end(&session, now), SESSION_CLOSE);
     cr_expect_leq(session_next(&session) - now, 50);
-    cr_expect_not(session_welcome(&session, now), "late, for a closed socket");
+    cr_expect_not(
+        session_welcome(&session, 1000, now), "late, for a closed socket");
 }
 
 Test(session, our_own_standstill_is_not_the_peers_silence)
@@ -122,7 +138,7 @@ Test(session, our_own_standstill_is_not_the_peers_silence)
     session_t session;
     session_init(&session, times, 3, 0);
     (void)session_tick(&session, 0);
-    (void)session_welcome(&session, 0);
+    (void)session_welcome(&session, 1000, 0);
     session_shift(&session, 60000);
     cr_expect_eq(session_tick(&session, 60500), SESSION_NOTHING);
     cr_expect_eq(session_tick(&session, 61000), SESSION_BEAT);
