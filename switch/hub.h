@@ -148,6 +148,9 @@ void peer_bye(hub_t *hub, peer_t *peer);
 void peer_refuse(hub_t *hub, peer_t *peer, edri_err_t err, const char *text);
 void peer_lost(hub_t *hub, peer_t *peer);
 
+// peer_beat sends it a heartbeat.
+void peer_beat(hub_t *hub, peer_t *peer);
+
 // peers_tick does what is due: heartbeats, ends of claims and of lives.
 void peers_tick(hub_t *hub);
 void peers_destroy(hub_t *hub);

@@ -411,8 +411,8 @@ peer_alive(hub_t *hub, const peer_t *holder)
 
 // ----- time
 
-static void
-beat(hub_t *hub, peer_t *peer)
+void
+peer_beat(hub_t *hub, peer_t *peer)
 {
     Edri__Link__Heartbeat word = EDRI__LINK__HEARTBEAT__INIT;
     word.settled = hub->settled;
@@ -443,7 +443,7 @@ tick_peer(hub_t *hub, peer_t *peer, bool beats)
         if (hub->now_ms >= peer->heard_ms + silent) {
             end_life(hub, peer, EDRI_NODE_DIED, "silent");
         } else if (beats) {
-            beat(hub, peer);
+            peer_beat(hub, peer);
         }
         break;
     case PEER_CLOSED:

@@ -517,6 +517,7 @@ word_handle(hub_t *hub, peer_t *peer, const control_t *word)
         break;
     case EDRI__LINK__CONTROL__WORD_HEARTBEAT:
         peer->beat = word->heartbeat->number;
+        peer_beat(hub, peer); // it was heard
         break;
     case EDRI__LINK__CONTROL__WORD_HELLO:
     case EDRI__LINK__CONTROL__WORD_WELCOME:

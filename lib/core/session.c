@@ -42,6 +42,20 @@ go_down(session_t *self, int64_t now_ms)
     return SESSION_CLOSE;
 }
 
+// lost_at is when the link counts as lost unless something comes.
+static int64_t
+lost_at(const session_t *self)
+{
+    int64_t silent = self->heard_ms + self->times.lost_ms;
+    // A peer that does not say what it hears is believed.
+    if (self->echoed == 0 || self->echoed == self->beats) {
+        return silent;
+    }
+    int64_t open = (int64_t)(self->beats - self->echoed);
+    int64_t sent = self->beat_ms - open * self->times.heartbeat_ms;
+    return sent + self->echo_ms < silent ? sent + self->echo_ms : silent;
+}
+
 session_do_t
 session_tick(session_t *self, int64_t now_ms)
 {
@@ -58,15 +72,10 @@ session_tick(session_t *self, int64_t now_ms)
         return now_ms < self->until_ms ? SESSION_NOTHING
                                        : go_down(self, now_ms);
     case SESSION_UP:
-        if (now_ms >= self->heard_ms + self->times.lost_ms) {
+        if (now_ms >= lost_at(self)) {
             return go_down(self, now_ms);
         }
         if (now_ms >= self->beat_ms) {
-            // A peer that does not say what it hears is believed.
-            if (self->echoed > 0 &&
-                self->beats - self->echoed >= self->unheard) {
-                return go_down(self, now_ms);
-            }
             self->beats++;
             self->beat_ms = now_ms + self->times.heartbeat_ms;
             return SESSION_BEAT;
@@ -100,7 +109,7 @@ session_welcome(session_t *self, int64_t peer_beat_ms, int64_t now_ms)
     self->heard_ms = now_ms;
     self->beats = self->echoed = 0;
     int64_t beat_ms = self->times.heartbeat_ms;
-    self->unheard = 1 + (uint64_t)((peer_beat_ms + beat_ms - 1) / beat_ms);
+    self->echo_ms = 3 * (peer_beat_ms > beat_ms ? peer_beat_ms : beat_ms) / 2;
     self->beat_ms = now_ms + self->times.heartbeat_ms;
     self->backoff_ms = self->times.backoff_min_ms;
     return true;
@@ -124,9 +133,9 @@ session_shift(session_t *self, int64_t gap_ms)
 int64_t
 session_next(const session_t *self)
 {
-    int64_t lost = self->heard_ms + self->times.lost_ms;
     if (self->state != SESSION_UP) {
         return self->until_ms;
     }
+    int64_t lost = lost_at(self);
     return lost < self->beat_ms ? lost : self->beat_ms;
 }

@@ -4,9 +4,10 @@
 // DESIGN
 // DOWN    no socket; the next try at 'until', after a jittered back-off
 // HELLO   a socket is open and HELLO sent; WELCOME must come until 'until'
-// UP      WELCOME came; lost when nothing is heard for lost_ms, or when our
-//         heartbeats of two rounds have not been heard there: TCP may wait as
-//         long as an outage lasted before it sends again, in one direction only
+// UP      WELCOME came; lost when nothing is heard for lost_ms, or when a
+//         heartbeat of ours has not been heard there for one and a half rounds:
+//         TCP may wait as long as an outage lasted before it sends again, in
+//         one direction only
 // The owner calls one function per happening and does what the result says.
 // Pure: 'now' comes in, in milliseconds.
 
@@ -46,7 +47,7 @@ typedef struct session {
     int64_t beat_ms;    // UP: next heartbeat
     uint64_t beats;     // UP: sent so far; the number of the last
     uint64_t echoed;    // UP: the newest that was heard there; 0: none yet
-    uint64_t unheard;   // UP: so many are too many
+    int64_t echo_ms;    // UP: in which each must be heard
     int64_t backoff_ms; // next pause, before jitter
     uint64_t random;    // state of the jitter, never 0
     uint64_t attempts;  // sockets opened so far

@@ -179,6 +179,20 @@ books_writer_end(unsigned writer)
     books.writers[writer].ended = true;
 }
 
+bool
+books_young(unsigned writer)
+{
+    const writer_t *self = &books.writers[writer];
+    unsigned kinds = 0;
+    for (uint64_t n = 0; n < self->count; n++) {
+        kinds |= 1u << self->kinds[n];
+        if (kinds == (1u << KINDS) - 1) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void
 books_shaken(unsigned writer)
 {
@@ -191,7 +205,8 @@ books_shaken(unsigned writer)
 void
 books_calm(unsigned writer)
 {
-    if (!books.writers[writer].shaken) {
+    if (!books.writers[writer].shaken ||
+        books.writers[writer].calm != UINT64_MAX) {
         return;
     }
     books.writers[writer].calm = books.writers[writer].count;
@@ -297,13 +312,13 @@ begin_one(unsigned group, unsigned manager, kind_t kind, unsigned writer,
     uint64_t number, bool marked)
 {
     begins_t *begins = &books.writers[writer].by_group[group][number];
-    if (marked) {
-        begins->marked++;
-    } else if (begins->plain++ > 0) {
+    // Whoever is not the first must have the mark.
+    if (!marked && begins->plain + begins->marked > 0) {
         books_fail("%s event %u:%llu was begun twice without the mark, now at "
                    "manager %u",
             names[kind], writer, (unsigned long long)number, manager);
     }
+    *(marked ? &begins->marked : &begins->plain) = 1;
 }
 
 void

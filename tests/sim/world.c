@@ -769,8 +769,8 @@ note_shaken(bool calm)
             other->node != NULL && other->ready && !is_connected(other);
         for (int j = 0; j < world.node_count; j++) {
             sim_node_t *node = &world.nodes[j];
-            if (node->node != NULL && !node->counts &&
-                (!calm || (missing && j != i))) {
+            if (node->node != NULL && (!calm || (missing && j != i)) &&
+                (!node->counts || books_young(node->writer))) {
                 books_shaken(node->writer);
             }
         }
@@ -800,13 +800,15 @@ note_ready(void)
     }
     for (int i = 0; i < world.node_count; i++) {
         sim_node_t *node = &world.nodes[i];
+        if (node->counts && sim_now_us - world.connected_us >= SECOND) {
+            books_calm(node->writer);
+        }
         if (node->node == NULL || !node->ready || node->counts ||
             node->draining || sim_now_us - world.connected_us < SECOND ||
             sim_now_us - node->since_us < SECOND) {
             continue;
         }
         node->counts = true;
-        books_calm(node->writer);
         for (int j = 0; j < MANAGERS; j++) {
             if (node->managers[j].open) {
                 books_ready(node->managers[j].book);

@@ -47,8 +47,10 @@ Test(session, what_is_not_heard_there_ends_it_though_we_hear)
         session_echo(&session, beat < 4 ? beat : 3);
         session_echo(&session, 99); // was never sent
     }
-    session_heard(&session, now + 1000);
-    cr_expect_eq(session_tick(&session, now + 1000), SESSION_CLOSE);
+    // The fourth was sent at 4000.
+    cr_expect_eq(session_next(&session), 5500);
+    cr_expect_eq(session_tick(&session, 5499), SESSION_NOTHING);
+    cr_expect_eq(session_tick(&session, 5500), SESSION_CLOSE);
 }
 
 Test(session, a_peer_whose_heartbeats_are_rare_is_given_its_time)
