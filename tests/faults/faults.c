@@ -483,12 +483,13 @@ moves(world_t *self)
     await_complete(self, 60000);
 }
 
-static void
-mixed(world_t *self)
+// mix plays one fault after the other, for so long.
+static uint64_t
+mix(world_t *self, uint32_t rate, uint32_t play_ms)
 {
     uint64_t random = 20261124;
-    begin_nodes(self, 6000, true);
-    uint32_t end_ms = now_ms() + 60000;
+    begin_nodes(self, rate, true);
+    uint32_t end_ms = now_ms() + play_ms;
     while ((int32_t)(end_ms - now_ms()) > 0) {
         random = random * UINT64_C(6364136223846793005) + 1;
         unsigned node = (unsigned)(random >> 33) % self->nodes;
@@ -531,9 +532,21 @@ mixed(world_t *self)
     for (unsigned i = 0; i < self->nodes; i++) {
         emitted += atomic_load(&self->books[i]->emitted);
     }
-    if (emitted < 1000000) {
+    return emitted;
+}
+
+static void
+mixed(world_t *self)
+{
+    if (mix(self, 6000, 60000) < 1000000) {
         fail(self, "less than a million events");
     }
+}
+
+static void
+mixed_short(world_t *self)
+{
+    (void)mix(self, 1000, 20000);
 }
 
 static const struct {
@@ -554,6 +567,7 @@ static const struct {
     {"descriptors", 1, 3, 64, descriptors},
     {"moves", 2, 3, 0, moves},
     {"mixed", 2, 4, 0, mixed},
+    {"mixed-short", 2, 4, 0, mixed_short},
 };
 
 enum {
