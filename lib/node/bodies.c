@@ -43,6 +43,21 @@ bodies_drop(remote_t *self)
     self->bodies = map_new();
 }
 
+// make_room drops the parts that came from lives which were given up.
+static void
+make_room(router_t *router)
+{
+    size_t cursor = 0;
+    void *value = NULL;
+    while (map_next(router->remotes, &cursor, NULL, &value)) {
+        remote_t *remote = value;
+        if (remote->gone_ms != 0 && map_size(remote->bodies) > 0) {
+            bodies_drop(remote);
+            remote->evicted = true;
+        }
+    }
+}
+
 // key_of tells the bodies of one event apart that go to several managers here.
 static uint64_t
 key_of(const Edri__Wire__Fragment *fragment, const Edri__Wire__Destination *to)
@@ -71,6 +86,9 @@ find_body(remote_t *remote, const Edri__Wire__Fragment *fragment, uint64_t key)
         }
         body = mem_new(sizeof *body);
         body->total = fragment->total;
+        if (router->body_bytes + body->total > 2 * limit) {
+            make_room(router);
+        }
         if (body->total <= limit &&
             router->body_bytes + body->total <= 2 * limit) {
             body->blob = blob_new(body->total);
@@ -168,8 +186,10 @@ body_part_in(frame_t *frame, const Edri__Wire__Destination *to)
     body_t *body = find_body(remote, fragment, key);
     size_t size = blob_size(frame->blobs[0]);
     if (body == NULL || size > body->total - body->have) {
-        // Parts before it were dropped on the way.
-        frame_malformed(frame, "a fragment out of place");
+        // Parts before it were dropped on the way, or here.
+        if (!remote->evicted) {
+            frame_malformed(frame, "a fragment out of place");
+        }
         if (fragment->offset + size == fragment->total) {
             refuse_body(frame, to, fragment->total, EDRI_LOST);
             words_tell(remote, false);

@@ -217,7 +217,9 @@ remote_end(remote_t *self)
     asked_life_gone(router, self->life);
     counter_add(&router->node->counters, COUNTER_LATE, self->replies.events);
     outq_clear(&self->replies);
-    bodies_drop(self);
+    if (self->ended) {
+        bodies_drop(self); // else the rest of them may still come
+    }
 }
 
 void
@@ -228,6 +230,9 @@ remote_gone(router_t *router, uint64_t life, edri_err_t reason, const char *why)
     bool guess = reason != EDRI_CLOSED;
     if (self != NULL && reason != EDRI_NODE_DIED) {
         self->ended = true; // no switch lets it in again
+        if (self->gone_ms != 0) {
+            bodies_drop(self);
+        }
     }
     if (self == NULL || self->gone_ms != 0) {
         asked_life_gone(router, life);

@@ -345,6 +345,7 @@ struct remote {
     size_t movable;  // its frames here that it might give to another
     bool fenced;     // some manager may be holding events back
     map_t *bodies;   // event id → body_t: fragments so far
+    bool evicted;    // some of these were dropped while it was away
     int64_t want_ms; // when WANT is said again; 0: nobody waits for credit
     int64_t tell_ms; // when its flows must be told what came; 0: nothing
     int64_t due_ms;  // when to look at it; INT64_MAX: in no list

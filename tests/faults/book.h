@@ -39,6 +39,7 @@ typedef struct book {
     _Atomic uint32_t slow_us; // that a Slow event takes; 0: it is not handled
     _Atomic uint32_t large;   // some events are large
     _Atomic uint32_t only;    // of this kind, plus 1; 0: of all but Slow
+    _Atomic uint32_t dead;    // it was killed: what it had is nobody's business
     // the node's answers
     _Atomic uint32_t ready;
     _Atomic uint32_t stopped; // all is written, all requests have ended

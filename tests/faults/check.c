@@ -17,6 +17,7 @@ typedef struct reader {
     uint32_t cursor;
     uint8_t *got[NODES_MAX];      // by writer: begins of each number
     uint64_t count[NODES_MAX];    // by writer: numbers begun
+    uint32_t from[NODES_MAX];     // by writer: the first that is its
     uint32_t last[NODES_MAX];     // newest unmarked number, plus 1
     uint32_t heard_ms[NODES_MAX]; // first entry since 'since_ms'
 } reader_t;
@@ -104,7 +105,8 @@ enter(check_t *self, unsigned reader, const entry_t *entry)
         from->last[writer] = entry->number + 1;
     }
     if (is_copy(entry->kind)) {
-        from->count[writer] += from->got[writer][entry->number] == 0;
+        from->count[writer] += from->got[writer][entry->number] == 0 &&
+                               entry->number >= from->from[writer];
         if (from->got[writer][entry->number]++ > 0) {
             tell(self, reader, entry, "was begun twice");
             self->totals.doubled++;
@@ -134,17 +136,38 @@ check_follow(check_t *self)
     }
 }
 
-// expects says how many numbers of a writer a reader must have, and how many of
-// those for one must have been begun.
-static void
-expect(const check_t *self, unsigned writer, uint64_t *copies, uint64_t *once)
+void
+check_joins(check_t *self, unsigned node)
+{
+    reader_t *reader = &self->readers[node];
+    check_follow(self);
+    for (unsigned w = 0; w < self->count; w++) {
+        reader->from[w] = atomic_load(&self->books[w]->emitted);
+        reader->count[w] = 0;
+        for (uint32_t n = reader->from[w]; n < NUMBERS_MAX; n++) {
+            reader->count[w] += reader->got[w][n] > 0;
+        }
+    }
+}
+
+// count_numbers counts a writer's numbers from one on: copies for all, or those
+// for one.
+static uint64_t
+count_numbers(const check_t *self, unsigned writer, uint32_t from, bool copies)
 {
     const book_t *book = self->books[writer];
     uint32_t emitted = atomic_load(&book->emitted);
-    *copies = *once = 0;
-    for (uint32_t n = 0; n < emitted; n++) {
-        *(is_copy((uint8_t)book_kind(book, n)) ? copies : once) += 1;
+    uint64_t count = 0;
+    for (uint32_t n = from; n < emitted; n++) {
+        count += is_copy((uint8_t)book_kind(book, n)) == copies;
     }
+    return count;
+}
+
+static bool
+is_dead(const check_t *self, unsigned node)
+{
+    return atomic_load(&self->books[node]->dead) != 0;
 }
 
 // handles says whether a reader gets what that writer emits for all.
@@ -152,7 +175,8 @@ static bool
 handles(const check_t *self, unsigned reader, unsigned writer)
 {
     bool slow = atomic_load(&self->books[writer]->only) == SLOW + 1;
-    return !slow || atomic_load(&self->books[reader]->slow_us) > 0;
+    return !is_dead(self, reader) && !is_dead(self, writer) &&
+           (!slow || atomic_load(&self->books[reader]->slow_us) > 0);
 }
 
 bool
@@ -160,14 +184,15 @@ check_complete(check_t *self)
 {
     check_follow(self);
     for (unsigned w = 0; w < self->count; w++) {
-        uint64_t copies = 0;
-        uint64_t once = 0;
-        expect(self, w, &copies, &once);
-        if (self->once[w] != once) {
+        if (!is_dead(self, w) &&
+            self->once[w] != count_numbers(self, w, 0, false)) {
             return false;
         }
         for (unsigned r = 0; r < self->count; r++) {
-            if (handles(self, r, w) && self->readers[r].count[w] != copies) {
+            const reader_t *reader = &self->readers[r];
+            if (handles(self, r, w) &&
+                reader->count[w] !=
+                    count_numbers(self, w, reader->from[w], true)) {
                 return false;
             }
         }
@@ -231,11 +256,14 @@ check_sum(check_t *self)
         totals->wrong += atomic_load(&book->wrong);
         for (uint32_t n = 0; n < emitted; n++) {
             bool copy = is_copy((uint8_t)book_kind(book, n));
-            if (!copy && self->plain[w][n] + self->marked[w][n] == 0) {
+            if (!copy && !is_dead(self, w) &&
+                self->plain[w][n] + self->marked[w][n] == 0) {
                 missing(self, w, w, n);
             }
             for (unsigned r = 0; copy && r < self->count; r++) {
-                if (handles(self, r, w) && self->readers[r].got[w][n] == 0) {
+                const reader_t *reader = &self->readers[r];
+                if (handles(self, r, w) && n >= reader->from[w] &&
+                    reader->got[w][n] == 0) {
                     missing(self, r, w, n);
                 }
             }

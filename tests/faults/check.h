@@ -34,6 +34,9 @@ void check_destroy(check_t **self_p);
 void check_follow(check_t *self);
 bool check_complete(check_t *self);
 
+// check_joins: a node is there from now on; what was emitted before is not its.
+void check_joins(check_t *self, unsigned node);
+
 // check_again says whether every node has heard every other one since then (in
 // ms of the monotonic clock); *worst_p is the pair that took longest.
 typedef struct pair {

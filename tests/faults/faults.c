@@ -34,6 +34,7 @@ typedef struct world {
     unsigned switches;
     unsigned nodes;
     unsigned descriptors;
+    unsigned reborn; // a node that takes the name of the one before; 0: none
     const char *settings[8]; // for the nodes, and
     const char *hub_settings[8];
     pid_t hubs[SWITCHES_MAX];
@@ -43,6 +44,7 @@ typedef struct world {
     uint32_t since_ms;      // since when all should hear all
     uint32_t resume_max_ms; // in which they must
     uint32_t resumed_ms;
+    bool may_mark; // somebody has died
     unsigned failed;
 } world_t;
 
@@ -108,7 +110,8 @@ start_node(world_t *self, unsigned number)
     int count = 7;
     (void)snprintf(writer, sizeof writer, "%u", number);
     (void)snprintf(book, sizeof book, "%s/book-%u", self->directory, number);
-    (void)snprintf(name, sizeof name, "node.name=node-%u", number);
+    (void)snprintf(name, sizeof name, "node.name=node-%u",
+        number == self->reborn ? number - 1 : number);
     (void)snprintf(
         output, sizeof output, "%s/node-%u", self->directory, number);
     for (unsigned i = 0; i < self->switches; i++) {
@@ -161,7 +164,10 @@ all_say(world_t *self, size_t offset, uint32_t wait_ms)
         said = 0;
         for (unsigned i = 0; i < self->nodes; i++) {
             char *book = (char *)self->books[i];
-            said += atomic_load((_Atomic uint32_t *)(void *)(book + offset));
+            _Atomic uint32_t *word =
+                (_Atomic uint32_t *)(void *)(book + offset);
+            said += atomic_load(&self->books[i]->dead) != 0 ||
+                    atomic_load(word) != 0;
         }
         last(5);
     }
@@ -247,7 +253,9 @@ end(world_t *self, const char *name)
     }
     totals_t sum = check_sum(self->check);
     for (unsigned i = 0; i < self->nodes; i++) {
-        end_node(self, i);
+        if (atomic_load(&self->books[i]->dead) == 0) {
+            end_node(self, i);
+        }
     }
     for (unsigned i = 0; i < self->switches; i++) {
         (void)kill(self->hubs[i], SIGTERM);
@@ -261,7 +269,8 @@ end(world_t *self, const char *name)
         (unsigned long long)sum.failed, (unsigned long long)sum.lost,
         (unsigned long long)sum.doubled, (unsigned long long)sum.disorder,
         self->resumed_ms, node_mb, hub_mb);
-    if (sum.lost + sum.doubled + sum.disorder + sum.wrong + sum.marked > 0) {
+    uint64_t marked = self->may_mark ? 0 : sum.marked;
+    if (sum.lost + sum.doubled + sum.disorder + sum.wrong + marked > 0) {
         fail(self, "the books do not agree");
     }
     if (node_mb > RSS_MAX_MB || hub_mb > RSS_MAX_MB) {
@@ -462,6 +471,36 @@ descriptors(world_t *self)
     await_complete(self, 60000);
 }
 
+// killed: a node is killed, and comes back as a new life.  What it had not begun
+// goes to others of the group, or to its next life.
+static void
+killed(world_t *self)
+{
+    unsigned last_one = self->nodes - 1;
+    self->reborn = last_one;
+    self->nodes--;
+    atomic_store(&self->books[last_one]->dead, 1); // not there yet
+    begin_nodes(self, 1000, true);
+    last(2000);
+    (void)kill(self->pids[last_one - 1], SIGKILL);
+    (void)waitpid(self->pids[last_one - 1], NULL, 0);
+    atomic_store(&self->books[last_one - 1]->dead, 1);
+    self->may_mark = true;
+    over(self, "a node was killed");
+    last(1000);
+    self->nodes++;
+    atomic_store(&self->books[last_one]->dead, 0);
+    start_node(self, last_one);
+    if (!all_say(self, offsetof(book_t, ready), 20000)) {
+        fail(self, "the killed node did not come back");
+    }
+    check_joins(self->check, last_one);
+    atomic_store(&self->books[last_one]->rate, 1000);
+    over(self, "it came back");
+    last(3000);
+    await_complete(self, 60000);
+}
+
 // moves: what goes over one switch takes the other at once when it dies, and
 // soon when it falls silent.
 static void
@@ -565,6 +604,7 @@ static const struct {
     {"frozen", 1, 3, 0, frozen},
     {"slow", 1, 3, 0, slow},
     {"descriptors", 1, 3, 64, descriptors},
+    {"killed", 1, 4, 0, killed},
     {"moves", 2, 3, 0, moves},
     {"mixed", 2, 4, 0, mixed},
     {"mixed-short", 2, 4, 0, mixed_short},
