@@ -41,7 +41,7 @@ const setting_row_t node_rows[] = {
         "How long a switch may take to answer HELLO."},
     {"link.backoff_min", SETTING_DURATION, "50ms", 1, 60000, "ms",
         "First pause before a link is opened again; doubled each time."},
-    {"link.backoff_max", SETTING_DURATION, "1s", 1, 600000, "ms",
+    {"link.backoff_max", SETTING_DURATION, "500ms", 1, 600000, "ms",
         "Longest pause before a link is opened again."},
     {"flow.fence", SETTING_DURATION, "4s", 100, 60000, "ms",
         "How long a node may begin events that their source could give to "
