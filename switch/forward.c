@@ -315,7 +315,7 @@ forward_to(hub_t *hub, peer_t *from, const head_t *head,
         say_dropped(hub, from, head, to, parts, count, EDRI_DENIED);
         return;
     }
-    if (peer->queued > hub->queue_max) {
+    if (counted && peer->queued > hub->queue_max) {
         say_dropped(hub, from, head, to, parts, count, EDRI_OVERLOADED);
         return;
     }

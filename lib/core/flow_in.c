@@ -38,6 +38,15 @@ flow_in_clear(flow_in_t *self)
 
 // ----- frames
 
+void
+flow_in_retell(flow_in_t *self)
+{
+    for (size_t i = 0; i < self->ledger_count; i++) {
+        self->ledgers[i].dirty = true;
+    }
+    self->tell = self->begun;
+}
+
 // follows says whether nothing is missing before the frame.
 static bool
 follows(const flow_in_t *self, const flow_stamp_t *stamp)
@@ -57,6 +66,7 @@ flow_in_frame(flow_in_t *self, const flow_stamp_t *stamp)
         self->path = stamp->path;
         self->opened = false;
         self->lost = false;
+        flow_in_retell(self); // the source's session may have ended
     }
     self->tell = true;
     self->untold++;
@@ -202,7 +212,7 @@ add_ranges(flow_in_t *self, const ledger_t *ledger, bool returned)
 }
 
 Edri__Wire__Flow *
-flow_in_word(flow_in_t *self, bool whole)
+flow_in_word(flow_in_t *self)
 {
     Edri__Wire__Flow *word = &self->word;
     edri__wire__flow__init(word);
@@ -220,7 +230,7 @@ flow_in_word(flow_in_t *self, bool whole)
         self->returned_p, (self->ledger_count + 1) * sizeof *self->returned_p);
     for (size_t i = 0; i < self->ledger_count; i++) {
         ledger_t *ledger = &self->ledgers[i];
-        if (!ledger->dirty && !whole) {
+        if (!ledger->dirty) {
             continue;
         }
         ledger->dirty = false;

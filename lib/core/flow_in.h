@@ -85,6 +85,10 @@ bool flow_in_sum(flow_in_t *self, const flow_stamp_t *stamp, uint64_t sum);
 // way may be missing.
 void flow_in_missed(flow_in_t *self);
 
+// flow_in_retell: words to the source may have been lost on their way; the next
+// one says everything again.
+void flow_in_retell(flow_in_t *self);
+
 // flow_in_open notes that a manager got a frame; flow_in_done that its events
 // are settled.  The record is freed by the flow.
 record_t *flow_in_open(
@@ -95,8 +99,8 @@ void flow_in_done(flow_in_t *self, uint32_t target, record_t *record);
 // and none will be.
 void flow_in_return(flow_in_t *self, uint32_t target, record_t *record);
 
-// flow_in_word is what must be told to the source now; 'whole' includes what
-// was told before.  Borrowed until the next call on the flow.
-Edri__Wire__Flow *flow_in_word(flow_in_t *self, bool whole);
+// flow_in_word is what must be told to the source now.  Borrowed until the next
+// call on the flow.
+Edri__Wire__Flow *flow_in_word(flow_in_t *self);
 
 #endif

@@ -80,6 +80,7 @@ flow_out_begin(flow_out_t *self, uint64_t path, int64_t now_ms)
     self->round = self->next;
     self->progress_ms = now_ms;
     self->probe_ms = FLOW_PROBE_MS;
+    self->unsure = self->held_weight > 0;
 }
 
 // ----- sending
@@ -243,6 +244,12 @@ flow_out_arrived(flow_out_t *self, uint64_t arrived, int64_t now_ms)
     return true;
 }
 
+void
+flow_out_known(flow_out_t *self, uint64_t path)
+{
+    self->unsure = self->unsure && path != self->path;
+}
+
 bool
 flow_out_lost(flow_out_t *self, uint64_t path, int64_t pause_ms, int64_t now_ms)
 {
@@ -371,7 +378,7 @@ flow_out_held(const flow_out_t *self, uint32_t target)
 int64_t
 flow_out_due(const flow_out_t *self)
 {
-    if (self->first != NULL) {
+    if (self->first != NULL || (self->unsure && self->held_weight > 0)) {
         int64_t pause = 4 * self->rtt_ms;
         return self->progress_ms +
                (pause > self->probe_ms ? pause : self->probe_ms);
@@ -397,7 +404,8 @@ flow_out_probe(flow_out_t *self, int64_t now_ms, flow_stamp_t *stamp)
         .opens = !self->opened && self->first == NULL};
     self->opened = self->opened || stamp->opens;
     self->progress_ms = now_ms;
-    if (self->first != NULL && self->probe_ms < FLOW_PROBE_MAX_MS) {
+    bool soon = self->first != NULL || self->unsure;
+    if (soon && self->probe_ms < FLOW_PROBE_MAX_MS) {
         self->probe_ms *= 2;
     }
 }

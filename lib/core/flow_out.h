@@ -84,6 +84,7 @@ typedef struct flow_out {
     size_t held_count;
     size_t weight;       // bytes of all packets
     size_t held_weight;  // of these, arrived
+    bool unsure;         // words about what is held may have been lost
     int64_t pause_ms;    // nothing goes before: a switch was full
     int64_t progress_ms; // when something last went on
     int64_t probe_ms;    // pause before the next probe
@@ -131,6 +132,10 @@ bool flow_out_resending(const flow_out_t *self);
 // flow_out_arrived takes the receiver's word.  Returns false when it names what
 // was never sent.
 bool flow_out_arrived(flow_out_t *self, uint64_t arrived, int64_t now_ms);
+
+// flow_out_known: the receiver knows that path.  On a new one it says again what
+// it has settled; until then a PROBE asks for it.
+void flow_out_known(flow_out_t *self, uint64_t path);
 
 // flow_out_lost: frames of that path are missing there (the receiver says so,
 // or a switch dropped one).  Returns true when a new path must begin; false: it

@@ -152,7 +152,7 @@ refuse_body(const frame_t *frame, const Edri__Wire__Destination *to,
         (unsigned long long)frame->life, size, edri_err_name(err));
     for (size_t i = 0; i < to->n_targets; i++) {
         slot_t *slot = map_get(router->slots, to->targets[i]);
-        if (slot != NULL && slot->manager != NULL) {
+        if (slot != NULL && slot->manager != NULL && !frame->again) {
             frame_account(slot, frame->life, frame->batch.len + size);
         }
     }
@@ -192,7 +192,7 @@ body_part_in(frame_t *frame, const Edri__Wire__Destination *to)
         }
         if (fragment->offset + size == fragment->total) {
             refuse_body(frame, to, fragment->total, EDRI_LOST);
-            words_tell(remote, false);
+            words_tell(remote);
         }
         return;
     }
@@ -219,6 +219,6 @@ body_part_in(frame_t *frame, const Edri__Wire__Destination *to)
         }
         blob_drop(&body->blob);
     }
-    words_tell(remote, false); // the source holds back what is behind it
+    words_tell(remote); // the source holds back what is behind it
     free(body);
 }

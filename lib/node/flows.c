@@ -13,10 +13,8 @@
 #include "edri/log.h"
 #include "node/frames.h"
 
-// A full switch gets this long to run down; one that does not know a life is
-// asked again after this long.
-#define FULL_MS    20
-#define UNKNOWN_MS 500
+// A full switch gets this long to run down.
+#define FULL_MS 20
 
 void
 part_drop(void *cargo, void *arg)
@@ -50,7 +48,7 @@ words_attach(remote_t *self, head_t *head, Edri__Wire__Flow *flows[LANES])
     head->flows = flows;
     for (int lane = 1; lane < LANES; lane++) {
         if (self->in[lane].tell) {
-            flows[head->n_flows] = flow_in_word(&self->in[lane], false);
+            flows[head->n_flows] = flow_in_word(&self->in[lane]);
             flows[head->n_flows++]->lane = (Edri__Wire__Lane)lane;
         }
     }
@@ -61,25 +59,31 @@ words_attach(remote_t *self, head_t *head, Edri__Wire__Flow *flows[LANES])
 }
 
 void
-words_tell(remote_t *self, bool whole)
+words_retell(remote_t *self, int64_t at_ms)
+{
+    bool any = false;
+    for (int lane = 1; lane < LANES; lane++) {
+        flow_in_retell(&self->in[lane]);
+        any = any || self->in[lane].tell;
+    }
+    if (any && self->gone_ms == 0 && self->tell_ms == 0) {
+        self->tell_ms = at_ms;
+        remote_due(self, at_ms);
+    }
+}
+
+void
+words_tell(remote_t *self)
 {
     link_t *link = remote_link(self, true);
     if (link == NULL) {
-        // The next session begins with all that is to be said.
-        return;
+        return; // the next path begins with all that is to be said
     }
     head_t head;
     Edri__Wire__Destination to;
     Edri__Wire__Destination *to_p;
     Edri__Wire__Flow *flows[LANES];
     frame_head(&head, &to, &to_p, self, EDRI__WIRE__LANE__CONTROL);
-    for (int lane = 1; whole && lane < LANES; lane++) {
-        flow_in_t *in = &self->in[lane];
-        if (in->begun) {
-            flows[head.n_flows] = flow_in_word(in, true);
-            flows[head.n_flows++]->lane = (Edri__Wire__Lane)lane;
-        }
-    }
     words_attach(self, &head, flows);
     if (head.n_flows > 0 || head.ask != 0) {
         (void)link_send_head(link, &head, false);
@@ -182,6 +186,7 @@ flow_in_word_of(remote_t *self, const Edri__Wire__Flow *word)
         never_sent(self, "arrived");
         return;
     }
+    flow_out_known(out, word->path);
     for (size_t i = 0; i < word->n_settled; i++) {
         settled_in(self, out, word->settled[i]);
     }
@@ -375,7 +380,7 @@ flows_tell(router_t *router)
     while (map_next(router->remotes, &cursor, NULL, &value)) {
         remote_t *remote = value;
         if (remote->tell_ms != 0) {
-            words_tell(remote, false);
+            words_tell(remote);
         }
     }
 }
@@ -441,7 +446,7 @@ look(remote_t *self)
     int64_t now_ms = self->router->now_ms;
     if (self->tell_ms != 0 && now_ms >= self->tell_ms) {
         self->tell_ms = 0;
-        words_tell(self, false);
+        words_tell(self);
         // What is begun from now on is told a little later again.
         atomic_store(&self->router->tokens->bell, true);
     }
@@ -460,7 +465,7 @@ look(remote_t *self)
     }
     if (self->movable > 0 && !self->fence.free) {
         if (now_ms >= fence_due(&self->fence)) {
-            words_tell(self, false);
+            words_tell(self);
         }
         // Without a link nobody is asked: the next one asks at once.
         int64_t due = fence_due(&self->fence);

@@ -396,10 +396,13 @@ data_in(frame_t *frame, const Edri__Wire__Destination *to)
         }
         break;
     }
-    if (frame->head->probe || (in->lost && !was_lost)) {
-        words_tell(remote, true);
+    if (frame->head->probe) {
+        words_retell(remote, 0);
+        words_tell(remote);
+    } else if (in->lost && !was_lost) {
+        words_tell(remote);
     } else if (in->untold >= TELL_COUNT) {
-        words_tell(remote, false);
+        words_tell(remote);
     } else if (remote->tell_ms == 0 && in->tell) {
         remote->tell_ms = remote->router->now_ms + TELL_MS;
         remote_due(remote, remote->tell_ms);

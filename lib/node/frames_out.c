@@ -90,7 +90,7 @@ typedef struct copy {
     uint32_t target; // 0: replies
     flow_stamp_t stamp;
     uint64_t missed;
-    bool again;
+    bool again; // costs no credit
 } copy_t;
 
 static void
@@ -181,28 +181,26 @@ place(copy_t *copy, int lane, chunk_t *chunk, size_t size, bool last)
 }
 
 static void
-send_new(link_t *link, remote_t *remote, int lane, chunk_t *chunk, size_t size,
-    bool last, uint32_t target)
+send_new(link_t *link, copy_t *copy, int lane, chunk_t *chunk, size_t size,
+    bool last)
 {
-    copy_t copy = {.remote = remote, .target = target};
-    const part_t *part = place(&copy, lane, chunk, size, last);
-    send_copies(link, lane, part, &copy, 1);
+    const part_t *part = place(copy, lane, chunk, size, last);
+    send_copies(link, lane, part, copy, 1);
 }
 
 // send_fragment sends the next part of a large body.  Returns true when the
 // envelope went with it: the chunk is gone.
 static bool
-send_fragment(link_t *link, remote_t *remote, outq_t *queue, uint32_t target)
+send_fragment(link_t *link, copy_t *copy, outq_t *queue)
 {
+    int lane = EDRI__WIRE__LANE__BULK;
     chunk_t *chunk = queue->first;
     size_t left = blob_size(chunk->blob) - chunk->blob_sent;
     if (left <= FRAGMENT_MAX) {
-        send_new(link, remote, EDRI__WIRE__LANE__BULK, outq_take(queue), left,
-            true, target);
+        send_new(link, copy, lane, outq_take(queue), left, true);
         return true;
     }
-    send_new(link, remote, EDRI__WIRE__LANE__BULK, chunk_share(chunk),
-        FRAGMENT_MAX, false, target);
+    send_new(link, copy, lane, chunk_share(chunk), FRAGMENT_MAX, false);
     chunk->blob_sent += FRAGMENT_MAX;
     return false;
 }
@@ -278,7 +276,7 @@ may_go(link_t *link, dest_t *dest, const chunk_t *chunk, int lane)
         return false;
     }
     if (chunk->blob_sent > 0) {
-        return true; // spent with its first part
+        return true; // spent with its first part, on that path
     }
     size_t weight = chunk_weight(chunk);
     if (!credit_out_may(&dest->credit, weight)) {
@@ -290,6 +288,7 @@ may_go(link_t *link, dest_t *dest, const chunk_t *chunk, int lane)
         return false;
     }
     credit_out_sent(&dest->credit, weight);
+    dest->paid = dest->remote->path;
     return true;
 }
 
@@ -338,13 +337,41 @@ has_arrived(const dest_t *dest)
     return out->first == NULL || out->arrived >= dest->events_end;
 }
 
+// send_chunk sends a dest's first chunk, also to others who get it next.
+static void
+send_chunk(link_t *link, dest_t *dest)
+{
+    int lane = EDRI__WIRE__LANE__EVENT;
+    copy_t copies[COPIES_MAX] = {copy_for(dest)};
+    chunk_t *chunk = outq_take(&dest->queue);
+    const part_t *part = place(&copies[0], lane, chunk, attached(chunk), true);
+    dest->events_end = dest->remote->out[lane].next;
+    size_t count = link->senders.count > 1 && !chunk->keep
+                       ? gather(link, dest, chunk, copies)
+                       : 1;
+    send_copies(link, lane, part, copies, count);
+}
+
+// send_body sends the next part of a dest's first chunk.  What is left of one
+// that an older path has paid for costs nothing on this one.
+static void
+send_body(link_t *link, dest_t *dest)
+{
+    remote_t *remote = dest->remote;
+    copy_t copy = {.remote = remote,
+        .target = dest->target,
+        .again = dest->paid != remote->path};
+    if (send_fragment(link, &copy, &dest->queue)) {
+        dest->bulk_wait = remote->out[EDRI__WIRE__LANE__BULK].next;
+    }
+}
+
 // dest_turn sends one frame if it may.  Returns false when the dest has
 // nothing that may go now: it leaves the turn.
 static bool
 dest_turn(link_t *link, dest_t *dest)
 {
-    remote_t *remote = dest->remote;
-    chunk_t *chunk = dest->queue.first;
+    const chunk_t *chunk = dest->queue.first;
     if (chunk == NULL || dest->bulk_wait != 0) {
         return false;
     }
@@ -356,18 +383,10 @@ dest_turn(link_t *link, dest_t *dest)
     if (!may_go(link, dest, chunk, lane)) {
         return false;
     }
-    if (!large) {
-        copy_t copies[COPIES_MAX] = {copy_for(dest)};
-        chunk = outq_take(&dest->queue);
-        const part_t *part =
-            place(&copies[0], lane, chunk, attached(chunk), true);
-        dest->events_end = remote->out[lane].next;
-        size_t count = link->senders.count > 1 && !chunk->keep
-                           ? gather(link, dest, chunk, copies)
-                           : 1;
-        send_copies(link, lane, part, copies, count);
-    } else if (send_fragment(link, remote, &dest->queue, dest->target)) {
-        dest->bulk_wait = remote->out[lane].next;
+    if (large) {
+        send_body(link, dest);
+    } else {
+        send_chunk(link, dest);
     }
     dest_check(dest);
     return dest->queue.first != NULL && dest->bulk_wait == 0;
@@ -385,11 +404,12 @@ reply_turn(link_t *link, remote_t *remote)
     if (!flow_out_open(&remote->out[lane], link->router->now_ms)) {
         return false;
     }
+    copy_t copy = {.remote = remote};
     if (large) {
-        (void)send_fragment(link, remote, &remote->replies, 0);
+        (void)send_fragment(link, &copy, &remote->replies);
     } else {
         chunk = outq_take(&remote->replies);
-        send_new(link, remote, lane, chunk, attached(chunk), true, 0);
+        send_new(link, &copy, lane, chunk, attached(chunk), true);
     }
     return remote->replies.first != NULL;
 }
@@ -457,6 +477,6 @@ frames_lost(link_t *link)
         for (int lane = 1; lane < LANES; lane++) {
             flow_in_missed(&remote->in[lane]);
         }
-        words_tell(remote, true);
+        words_tell(remote);
     }
 }

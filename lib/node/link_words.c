@@ -535,15 +535,25 @@ on_replaced(link_t *self)
         self->router->node->name);
 }
 
+// control_dropped: words did not reach a node; they are said again, later.
+static void
+control_dropped(remote_t *remote, unsigned link, edri_err_t err)
+{
+    if (err == EDRI_UNREACHABLE) {
+        remote_unreached(remote, link);
+    }
+    words_retell(remote, remote->router->now_ms + UNKNOWN_MS);
+}
+
 static void
 on_dropped(link_t *self, const Edri__Link__Dropped *word)
 {
     if (word->lane == EDRI__WIRE__LANE__CONTROL) {
         remote_t *remote = map_get(self->router->remotes, word->life);
-        if (remote != NULL && word->error == EDRI_UNREACHABLE) {
-            remote_unreached(remote, self->index);
+        if (remote != NULL) {
+            control_dropped(remote, self->index, (edri_err_t)word->error);
         }
-        return; // there is nothing to send again
+        return;
     }
     edri_log_info("FRAME-DROPPED",
         "switch=%s life=%016llx lane=%u error=%s events=%llu", self->endpoint,

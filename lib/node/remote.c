@@ -113,15 +113,9 @@ begin_path(remote_t *self)
         flow_out_begin(&self->out[lane], self->path, router->now_ms);
     }
     for (size_t i = 0; i < self->dest_count; i++) {
-        dest_t *dest = self->dests[i];
-        const chunk_t *first = dest->queue.first;
-        credit_out_init(&dest->credit, initial_credit());
-        if (first != NULL && first->blob_sent > 0) {
-            // What is left of a body that is half sent.
-            credit_out_sent(
-                &dest->credit, chunk_weight(first) - first->blob_sent);
-        }
+        credit_out_init(&self->dests[i]->credit, initial_credit());
     }
+    words_retell(self, router->now_ms + TELL_MS);
 }
 
 link_t *
@@ -185,7 +179,7 @@ remote_resume(remote_t *self)
 {
     bool kept = false;
     for (int lane = 1; lane < LANES; lane++) {
-        kept = kept || self->out[lane].first != NULL;
+        kept = kept || self->out[lane].weight > 0 || self->in[lane].begun;
     }
     if (kept) {
         (void)remote_link(self, true); // the path begins anew where it must

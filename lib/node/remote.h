@@ -71,6 +71,9 @@ void bodies_drop(remote_t *self);
 // What came is told at the latest after this long.
 #define TELL_MS 20
 
+// A switch that does not know a life is asked again after this long.
+#define UNKNOWN_MS 500
+
 // ----- flows.c: the words between the ends of a flow
 
 // part_t is what a flow keeps of a frame: a chunk, or a part of its attachment.
@@ -88,10 +91,11 @@ void part_drop(void *cargo, void *arg);
 void remote_due(remote_t *self, int64_t at_ms);
 
 // words_attach puts into a head what is to be said of the flows from there;
-// 'flows' is memory of the caller.  words_tell says it now, 'whole' with all
-// that was said before.
+// 'flows' is memory of the caller.  words_tell says it now.  words_retell: words
+// may have been lost on their way; all is said again, at that time or before.
 void words_attach(remote_t *self, head_t *head, Edri__Wire__Flow *flows[LANES]);
-void words_tell(remote_t *self, bool whole);
+void words_tell(remote_t *self);
+void words_retell(remote_t *self, int64_t at_ms);
 
 // words_in takes what the head of a frame from there says of flows to there.
 void words_in(remote_t *self, const head_t *head);

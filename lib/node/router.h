@@ -310,6 +310,7 @@ struct dest {
     outq_t queue;
     overflow_t overflow; // of that queue
     credit_out_t credit;
+    uint64_t paid;       // path that gave the credit of the body being sent
     size_t asked_bytes;  // requests there without a reply
     bool active;         // in its link's list of senders
     bool full;           // over its limit: pushes back

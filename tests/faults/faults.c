@@ -111,7 +111,7 @@ start_node(world_t *self, unsigned number)
     (void)snprintf(writer, sizeof writer, "%u", number);
     (void)snprintf(book, sizeof book, "%s/book-%u", self->directory, number);
     (void)snprintf(name, sizeof name, "node.name=node-%u",
-        number == self->reborn ? number - 1 : number);
+        number > 0 && number == self->reborn ? number - 1 : number);
     (void)snprintf(
         output, sizeof output, "%s/node-%u", self->directory, number);
     for (unsigned i = 0; i < self->switches; i++) {

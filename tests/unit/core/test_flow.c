@@ -48,12 +48,12 @@ Test(flow, example)
     cr_expect_eq(flow_in_frame(&in, &stamp), FLOW_TAKE);
     cr_expect(flow_in_sum(&in, &stamp, 310));
     record_t *record = flow_in_open(&in, 7, stamp.first, stamp.first + 10);
-    Edri__Wire__Flow *word = flow_in_word(&in, false);
+    Edri__Wire__Flow *word = flow_in_word(&in);
     cr_expect_eq(word->arrived, 1010);
     cr_expect(flow_out_arrived(&out, word->arrived, 3));
     cr_expect_eq(flow_out_held(&out, 7), 100, "it is kept until settled");
     flow_in_done(&in, 7, record);
-    word = flow_in_word(&in, false);
+    word = flow_in_word(&in);
     cr_assert_eq(word->n_settled, 1);
     cr_expect_eq(word->settled[0]->below, 1010);
     cr_expect(flow_out_settled(&out, 7, 0, word->settled[0]->below));
@@ -89,7 +89,7 @@ Test(flow, a_hole_is_a_loss_and_all_behind_it_waits_for_a_new_path)
     cr_expect(a.opens && !b.opens);
     cr_expect_eq(flow_in_frame(&in, &a), FLOW_TAKE);
     cr_expect_eq(flow_in_frame(&in, &c), FLOW_LOST, "b is missing");
-    Edri__Wire__Flow *word = flow_in_word(&in, false);
+    Edri__Wire__Flow *word = flow_in_word(&in);
     cr_expect(word->lost && word->arrived == 1001 && word->path == 1);
     cr_expect(flow_out_arrived(&out, word->arrived, 5));
     cr_expect(flow_out_lost(&out, word->path, 0, 5));
@@ -106,7 +106,7 @@ Test(flow, a_hole_is_a_loss_and_all_behind_it_waits_for_a_new_path)
     cr_expect_eq(flow_in_frame(&in, &again), FLOW_TAKE);
     cr_expect_null(flow_out_again(&out, 5, &again));
     cr_expect_eq(in.arrived, 1006);
-    cr_expect_not(flow_in_word(&in, false)->lost);
+    cr_expect_not(flow_in_word(&in)->lost);
     flow_in_clear(&in);
     flow_out_clear(&out);
 }
@@ -189,7 +189,7 @@ Test(flow, what_comes_back_unbegun_is_told_apart)
     flow_in_done(&in, 7, records[0]);   // begun, all of it
     flow_in_return(&in, 7, records[2]); // and the second was begun in part
     flow_in_return(&in, 7, records[3]);
-    const Edri__Wire__Flow *word = flow_in_word(&in, false);
+    const Edri__Wire__Flow *word = flow_in_word(&in);
     cr_assert(flow_out_arrived(&out, word->arrived, 0));
     cr_assert_eq(word->n_settled, 1);
     cr_expect_eq(word->settled[0]->below, out.gone + 10);
@@ -252,7 +252,7 @@ Test(flow, settled_out_of_order_is_told_as_ranges)
     flow_in_done(&in, 7, records[2]);
     flow_in_done(&in, 7, records[3]);
     flow_in_done(&in, 7, records[5]);
-    Edri__Wire__Flow *word = flow_in_word(&in, false);
+    Edri__Wire__Flow *word = flow_in_word(&in);
     cr_assert_eq(word->n_settled, 1);
     const Edri__Wire__Settled *settled = word->settled[0];
     cr_expect_eq(settled->below, 1010);
@@ -265,11 +265,12 @@ Test(flow, settled_out_of_order_is_told_as_ranges)
     cr_expect(flow_out_settled(&out, 7, 1020, 1040));
     cr_expect_eq(flow_out_held(&out, 7), 300);
     cr_expect_eq(flow_out_held(&out, 8), 0);
-    cr_expect_eq(flow_in_word(&in, false)->n_settled, 0, "nothing new");
-    cr_expect_eq(flow_in_word(&in, true)->n_settled, 1, "but all when asked");
+    cr_expect_eq(flow_in_word(&in)->n_settled, 0, "nothing new");
+    flow_in_retell(&in);
+    cr_expect_eq(flow_in_word(&in)->n_settled, 1, "but all when asked");
     flow_in_done(&in, 7, records[1]);
     flow_in_done(&in, 7, records[4]);
-    cr_expect_eq(flow_in_word(&in, false)->settled[0]->below, 1060);
+    cr_expect_eq(flow_in_word(&in)->settled[0]->below, 1060);
     flow_in_clear(&in);
     flow_out_clear(&out);
 }
@@ -306,6 +307,45 @@ Test(flow, a_denied_frame_leaves_no_hole)
     cr_expect_eq(again.skipped, 4);
     cr_expect_eq(flow_in_frame(&in, &again), FLOW_TAKE);
     flow_in_clear(&in);
+    flow_out_clear(&out);
+}
+
+// The word that events are settled went with a session that ended: the source
+// holds them, and has nothing else to say.
+Test(flow, what_was_settled_is_told_again_on_a_new_path)
+{
+    flow_out_t out = new_out();
+    flow_in_t in;
+    flow_in_init(&in);
+    flow_stamp_t a = send_one(&out, 2, true, 0);
+    cr_expect_eq(flow_in_frame(&in, &a), FLOW_TAKE);
+    cr_expect(flow_out_arrived(&out, flow_in_word(&in)->arrived, 10));
+    flow_in_done(&in, 7, flow_in_open(&in, 7, a.first, a.first + 2));
+    cr_expect_eq(flow_in_word(&in)->n_settled, 1, "this one is lost");
+    cr_expect_eq(flow_out_due(&out), 10 + FLOW_REMIND_MS);
+    flow_out_begin(&out, 2, 20);
+    cr_expect_eq(flow_out_due(&out), 20 + FLOW_PROBE_MS, "it asks soon");
+    flow_out_probe(&out, 220, &a);
+    cr_expect_eq(flow_out_due(&out), 220 + 2 * FLOW_PROBE_MS, "and again");
+    cr_expect_eq(flow_in_frame(&in, &a), FLOW_DUPLICATE);
+    const Edri__Wire__Flow *word = flow_in_word(&in);
+    cr_assert_eq(word->n_settled, 1);
+    cr_expect(flow_out_settled(&out, 7, 0, word->settled[0]->below));
+    cr_expect_eq(flow_out_due(&out), INT64_MAX);
+    flow_in_clear(&in);
+    flow_out_clear(&out);
+}
+
+Test(flow, a_receiver_that_knows_the_path_is_not_asked_soon)
+{
+    flow_out_t out = new_out();
+    (void)send_one(&out, 2, true, 0);
+    cr_expect(flow_out_arrived(&out, 1002, 10));
+    flow_out_begin(&out, 2, 20);
+    flow_out_known(&out, 1);
+    cr_expect_eq(flow_out_due(&out), 20 + FLOW_PROBE_MS);
+    flow_out_known(&out, 2);
+    cr_expect_eq(flow_out_due(&out), 20 + FLOW_REMIND_MS);
     flow_out_clear(&out);
 }
 
@@ -401,6 +441,9 @@ Test(flow, any_losses)
             }
             now += 1 + rand_r(&state) % 50;
             if (any && (calm || rand_r(&state) % 10 > 0)) {
+                if (stamp.events == 0) {
+                    flow_in_retell(&in); // a PROBE
+                }
                 if (flow_in_frame(&in, &stamp) == FLOW_TAKE &&
                     stamp.events > 0) {
                     cr_assert_eq(stamp.first, taken, "seed %u", seed);
@@ -410,7 +453,7 @@ Test(flow, any_losses)
                 }
             }
             if (calm || rand_r(&state) % 4 == 0) {
-                Edri__Wire__Flow *word = flow_in_word(&in, true);
+                Edri__Wire__Flow *word = flow_in_word(&in);
                 cr_assert(flow_out_arrived(&out, word->arrived, now));
                 for (size_t i = 0; i < word->n_settled; i++) {
                     cr_assert(
