@@ -197,6 +197,15 @@ box_take(box_t *self, load_t *load)
 }
 
 bool
+box_any(box_t *self)
+{
+    pthread_mutex_lock(&self->lock);
+    bool any = self->load.size > 0;
+    pthread_mutex_unlock(&self->lock);
+    return any;
+}
+
+bool
 box_release(box_t *self, size_t size)
 {
     size_t used = atomic_fetch_sub(&self->used, size) - size;

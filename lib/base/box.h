@@ -73,6 +73,9 @@ bool box_put(box_t *self, const void *data, size_t size, const run_t *origin,
 // load_reset).  Returns false when there was nothing; the box is then armed.
 bool box_take(box_t *self, load_t *load);
 
+// box_any says whether box_take would find something; it arms nothing.
+bool box_any(box_t *self);
+
 // box_release says that 'size' bytes of what was taken are done with.
 // Returns true when 'used' has come down to the level set by box_watch: the
 // producer must be rung.  Any thread.

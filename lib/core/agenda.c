@@ -246,8 +246,10 @@ agenda_drop(agenda_t *self)
 {
     agenda_entry_t *entry = heap_take(&self->ready);
     entry = entry != NULL ? entry : heap_take(&self->delayed);
-    if (entry != NULL) {
-        agenda_done(self, entry);
+    size_t cursor = 0;
+    void *line = NULL;
+    while (entry == NULL && map_next(self->lines, &cursor, NULL, &line)) {
+        entry = next_in_line(self, line);
     }
     return entry;
 }

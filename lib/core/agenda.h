@@ -68,7 +68,7 @@ int64_t agenda_next(const agenda_t *self);
 size_t agenda_count(const agenda_t *self);
 
 // agenda_drop takes out any entry, ready or not; NULL when it is empty.  For the
-// end: keys do not matter any more.
+// end: keys do not matter any more, and nothing may be put or taken after it.
 agenda_entry_t *agenda_drop(agenda_t *self);
 
 #endif

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "core/retry.h"
 #include "node/router.h"
 
 // Entries stay a little longer than their deadline: late replies are counted.
@@ -250,42 +251,16 @@ copy_to_observers(router_t *router, const route_t *route, slice_t content,
 
 // ----- trying again
 
-// may_pass says whether another try may end better.
-static bool
-may_pass(edri_err_t err)
-{
-    return err == EDRI_FAILED || err == EDRI_SYSTEM || err == EDRI_OVERLOADED ||
-           err == EDRI_DRAINING || err == EDRI_UNREACHABLE ||
-           err == EDRI_NO_RESPONDER || err == EDRI_NODE_DIED ||
-           err == EDRI_RESPONDER_DIED;
-}
-
-// pause_before is the time before the next try: doubled each time, and between
-// half of it and the whole at random.
-static int64_t
-pause_before(router_t *router, const attempt_t *attempt)
-{
-    uint64_t pause = attempt->type->backoff_ms;
-    for (uint32_t i = 1; i < attempt->tries; i++) {
-        pause *= 2;
-        if (pause >= attempt->type->backoff_max_ms) {
-            pause = attempt->type->backoff_max_ms;
-            break;
-        }
-    }
-    return (int64_t)(pause / 2 + router_random(router) % (pause / 2 + 1));
-}
-
 // try_later says whether the request that has just failed is tried again.
 static bool
 try_later(router_t *router, asked_t *self, edri_err_t err)
 {
     attempt_t *attempt = self->attempt;
-    if (attempt == NULL || !may_pass(err) ||
-        attempt->tries >= attempt->type->attempts) {
+    if (attempt == NULL || !retry_may(attempt->type, attempt->tries, err)) {
         return false;
     }
-    int64_t at_ms = router->now_ms + pause_before(router, attempt);
+    int64_t at_ms = router->now_ms + retry_pause_ms(attempt->type,
+                                         attempt->tries, router_random(router));
     if (at_ms >= self->until_ms - LINGER_MS) {
         return false; // its time will be over
     }

@@ -18,6 +18,9 @@
     X(RECEIVED, "events.received", "came from other nodes")                    \
     X(HANDLED, "events.handled", "handlers that returned EDRI_OK")             \
     X(HANDLER_FAILED, "events.failed", "handlers that returned an error")      \
+    X(TRIED_AGAIN, "events.retried", "tries after one that failed")            \
+    X(LETTERS, "events.dead", "failed for good: among the dead letters")       \
+    X(LETTERS_DROPPED, "letters.dropped", "dead letters that made room")       \
     X(UNCLAIMED, "events.unclaimed", "notifications that nobody demanded")     \
     X(EXPIRED, "events.expired", "not delivered before their time to live")    \
     X(LOSSY, "events.dropped_lossy", "dropped by receivers that may lose")     \

@@ -25,6 +25,9 @@
 // How much of a load is worked off before its room is given back.
 #define RELEASE_STEP ((size_t)16 * 1024)
 
+// Jobs that are done before fences are looked at again.
+#define TURN_MAX 64
+
 struct edri_manager {
     edri_node_t *node;
     char *name;
@@ -45,11 +48,11 @@ struct edri_manager {
     arena_t *arena;
     map_t *by_type;   // type id → handler
     map_t *observers; // type id → observer
+    agenda_t *agenda; // jobs for the methods, when they cannot be run at once
+    bool ranked;      // events for methods have several priorities
     jobs_t held;      // what the fences of their sources hold back in pools
     jobs_t waiting;   // and here: nobody else uses it
-    uint64_t waiting_life; // the source of the newest
-    bool waiting_many;     // they are of several sources
-    load_t load;           // being worked off
+    load_t load;      // being worked off
     bool replies_done;
     clock_tick_t clock;
     token_t *token; // of the events that were begun last and not told yet
@@ -71,8 +74,9 @@ manager_new(edri_node_t *node, const char *name, bool dead)
     self->by_type = map_new();
     self->observers = map_new();
     self->started = queue_new();
-    (void)pthread_mutex_init(&self->held.lock, NULL);
-    (void)pthread_mutex_init(&self->waiting.lock, NULL);
+    self->agenda = agenda_new();
+    jobs_init(&self->held);
+    jobs_init(&self->waiting);
     return self;
 }
 
@@ -96,8 +100,9 @@ manager_destroy(edri_manager_t **self_p)
     map_destroy(&self->by_type);
     map_destroy(&self->observers);
     queue_destroy(&self->started);
-    (void)pthread_mutex_destroy(&self->held.lock);
-    (void)pthread_mutex_destroy(&self->waiting.lock);
+    agenda_destroy(&self->agenda);
+    jobs_clear(&self->held);
+    jobs_clear(&self->waiting);
     free(self->name);
     free(self);
 }
@@ -309,65 +314,21 @@ begin(edri_manager_t *self, token_t *token, bool last)
     }
 }
 
+// ----- jobs: what cannot be run at once
+
+// give_job gives the thread or a pool an event to do later.
 static void
-run_method(edri_manager_t *self, const handler_t *handler, slice_t content,
-    blob_t *blob, const run_t *origin, int64_t now_ms, uint64_t missed)
+give_job(edri_manager_t *self, job_t *job, int64_t now_ms)
 {
-    edri_task_t task = {.port = self->port,
-        .state = self->state,
-        .handler = handler,
-        .arena = self->arena,
-        .missed = missed};
-    task_run(&task, content, blob, origin, now_ms);
-}
-
-// ----- what a fence holds back
-
-// must_wait says whether older events of that source wait here already.
-static bool
-must_wait(const edri_manager_t *self, uint64_t life)
-{
-    return self->waiting.count > 0 &&
-           (self->waiting_life == life || self->waiting_many);
-}
-
-static void
-keep_waiting(edri_manager_t *self, job_t *job)
-{
-    self->waiting_many =
-        self->waiting.count > 0 &&
-        (self->waiting_many || self->waiting_life != job->origin.life);
-    self->waiting_life = job->origin.life;
-    jobs_put(&self->waiting, job);
-}
-
-// resume begins one job that has waited, if it may now.
-static void
-resume(edri_manager_t *self, job_t *job)
-{
-    if (must_wait(self, job->origin.life)) {
-        keep_waiting(self, job);
-        return;
-    }
-    token_may_t may =
-        job->movable ? token_may(job->origin.token, &self->clock) : TOKEN_BEGIN;
-    if (may == TOKEN_HOLD) {
-        keep_waiting(self, job);
-    } else if (may == TOKEN_GONE) {
-        counter_add(&self->node->counters, COUNTER_WITHDRAWN, 1);
-        job_drop(job, self->port, self->port->in);
-    } else if (job->handler->pool != NULL) {
+    job->missed = port_missed(self->port);
+    if (job->handler->pool != NULL) {
         pool_put(job->handler->pool, job);
     } else {
-        job->origin.redelivered =
-            job->origin.redelivered || may == TOKEN_MARKED;
-        run_method(self, job->handler, (slice_t){job->content, job->size},
-            job->blob, &job->origin, clock_ms(), job->missed);
-        job_drop(job, self->port, self->port->in);
+        agenda_put(self->agenda, &job->entry, job->priority, now_ms);
     }
 }
 
-// resume_all looks at all that waits for a fence, oldest first.
+// resume_all puts back what a fence has held, in order: it may be begun now.
 static void
 resume_all(edri_manager_t *self)
 {
@@ -376,16 +337,150 @@ resume_all(edri_manager_t *self)
         job_t *job = lists[i];
         while (job != NULL) {
             job_t *next = job->next;
-            resume(self, job);
+            if (job->handler->pool != NULL) {
+                pool_again(job->handler->pool, job);
+            } else {
+                agenda_again(self->agenda, &job->entry);
+            }
             job = next;
         }
     }
 }
 
+// end_try delays a job that must be tried again, or ends it.
+static void
+end_try(edri_manager_t *self, job_t *job, bool again, int64_t due_ms)
+{
+    if (again) {
+        agenda_delay(self->agenda, &job->entry, due_ms);
+    } else {
+        agenda_done(self->agenda, &job->entry);
+        job_end(job, self->port, self->port->in);
+    }
+}
+
+// do_job runs one that was taken from the agenda, unless its fence holds it back
+// or its source has given it to another.
+static void
+do_job(edri_manager_t *self, job_t *job)
+{
+    bool first = job->origin.token != NULL && job->tries == 0;
+    token_may_t may =
+        first ? jobs_hold(&self->waiting, job, &self->clock) : TOKEN_BEGIN;
+    int64_t due_ms = 0;
+    if (may == TOKEN_HOLD) {
+        return;
+    }
+    if (may == TOKEN_GONE) {
+        counter_add(&self->node->counters, COUNTER_WITHDRAWN, 1);
+        agenda_done(self->agenda, &job->entry);
+        job_drop(job, self->port, self->port->in);
+        return;
+    }
+    job->origin.redelivered = job->origin.redelivered || may == TOKEN_MARKED;
+    if (first) {
+        port_begun(self->port, job->origin.token, 1);
+    }
+    bool again = job_run(job, self->port, self->state, self->arena, &due_ms);
+    end_try(self, job, again, due_ms);
+}
+
+// do_next does what comes next on the agenda, until something comes that may be
+// more urgent.  Returns false when nothing was ready.
+static bool
+do_next(edri_manager_t *self)
+{
+    size_t count = 0;
+    agenda_entry_t *entry = NULL;
+    while (count < TURN_MAX && agenda_next(self->agenda) != INT64_MAX &&
+           !atomic_load_explicit(&self->port->stop, memory_order_relaxed) &&
+           (entry = agenda_take(self->agenda, clock_ms())) != NULL) {
+        do_job(self, (job_t *)(void *)entry);
+        count++;
+        if (port_has_load(self->port)) {
+            break;
+        }
+    }
+    return count > 0;
+}
+
 // ----- events
 
+// copy_job makes a job of the event just read, with its attachment.
+static job_t *
+copy_job(const handler_t *handler, const reader_t *at, const envelope_t *env,
+    const run_t *origin, size_t weight)
+{
+    blob_t *blob = at->blob_p != NULL ? *at->blob_p : NULL;
+    if (at->blob_p != NULL) {
+        *at->blob_p = NULL; // moves into the job
+    }
+    return job_new(handler, env, at->content, blob, origin, weight);
+}
+
+// is_next says whether an event may be run before all that waits here: nothing
+// does, and none is more urgent than another.
+static bool
+is_next(const edri_manager_t *self)
+{
+    return !self->ranked && agenda_count(self->agenda) == 0 &&
+           self->waiting.first == NULL;
+}
+
+// run_now runs a method.  Returns the bytes that are done with: 0 when the event
+// must be tried again.
+static size_t
+run_now(edri_manager_t *self, const handler_t *handler, const reader_t *at,
+    const envelope_t *env, const run_t *origin, size_t weight, int64_t now_ms)
+{
+    blob_t *blob = at->blob_p != NULL ? *at->blob_p : NULL;
+    edri_task_t task = {.port = self->port,
+        .state = self->state,
+        .handler = handler,
+        .arena = self->arena,
+        .missed = port_missed(self->port)};
+    edri_err_t err = task_run(&task, at->content, blob, origin, now_ms);
+    size_t done = weight;
+    if (err != EDRI_OK) {
+        int64_t due_ms = 0;
+        job_t *job = copy_job(handler, at, env, origin, weight);
+        bool again = job_again(job, &task, err, &due_ms);
+        agenda_put(self->agenda, &job->entry, job->priority, now_ms);
+        (void)agenda_take(self->agenda, now_ms); // nothing else is in it
+        end_try(self, job, again, due_ms);
+        done = 0;
+    }
+    task_end(&task);
+    return done;
+}
+
+// run_first runs a method for an event that need not wait, unless its source has
+// given it to another, or its fence holds it back.
+static size_t
+run_first(edri_manager_t *self, const handler_t *handler, const reader_t *at,
+    const envelope_t *env, size_t weight, int64_t now_ms)
+{
+    run_t origin = *at->run;
+    token_t *token = origin.token;
+    bool movable = token != NULL && envelope_movable(env->flags);
+    token_may_t may = movable ? token_may(token, &self->clock) : TOKEN_BEGIN;
+    if (may == TOKEN_HOLD) {
+        give_job(self, copy_job(handler, at, env, &origin, weight), now_ms);
+        return 0;
+    }
+    origin.redelivered = origin.redelivered || may == TOKEN_MARKED;
+    if (token != NULL) {
+        begin(self, token, at->rest.len == 0);
+    }
+    if (may == TOKEN_GONE) {
+        counter_add(&self->node->counters, COUNTER_WITHDRAWN, 1);
+        return weight;
+    }
+    return run_now(self, handler, at, env, &origin, weight, now_ms);
+}
+
 // dispatch gives one event to its handler.  Returns the bytes that are done
-// with: 0 when a pool has them, or a fence holds the event back.
+// with: 0 when it waits for its turn.
 static size_t
 dispatch(edri_manager_t *self, const reader_t *at, const envelope_t *env,
     int64_t now_ms)
@@ -394,45 +489,21 @@ dispatch(edri_manager_t *self, const reader_t *at, const envelope_t *env,
     handler_t *handler =
         map_get(observed ? self->observers : self->by_type, env->type);
     size_t weight = at->item.len;
-    blob_t *blob = at->blob_p != NULL ? *at->blob_p : NULL;
-    run_t origin = *at->run;
-    token_t *token = origin.token;
-    bool movable = token != NULL && envelope_movable(env->flags);
-    token_may_t may = movable ? token_may(token, &self->clock) : TOKEN_BEGIN;
-    if (blob != NULL) {
-        weight += blob_size(blob);
+    if (at->blob_p != NULL) {
+        weight += blob_size(*at->blob_p);
     }
-    if (handler == NULL || may == TOKEN_GONE) {
-        counter_add(&self->node->counters,
-            handler == NULL ? COUNTER_DENIED : COUNTER_WITHDRAWN, 1);
-        if (token != NULL) {
-            begin(self, token, at->rest.len == 0);
+    if (handler == NULL) {
+        counter_add(&self->node->counters, COUNTER_DENIED, 1);
+        if (at->run->token != NULL) {
+            begin(self, at->run->token, at->rest.len == 0);
         }
         return weight;
     }
-    bool wait =
-        may == TOKEN_HOLD || (token != NULL && must_wait(self, origin.life));
-    origin.redelivered = origin.redelivered || may == TOKEN_MARKED;
-    if (wait || handler->pool != NULL) {
-        if (at->blob_p != NULL) {
-            *at->blob_p = NULL; // moves into the job
-        }
-        job_t *job =
-            job_new(handler, at->content, blob, &origin, weight, movable);
-        job->missed = port_missed(self->port);
-        if (wait) {
-            keep_waiting(self, job);
-        } else {
-            pool_put(handler->pool, job);
-        }
-        return 0;
+    if (handler->pool == NULL && is_next(self)) {
+        return run_first(self, handler, at, env, weight, now_ms);
     }
-    if (token != NULL) {
-        begin(self, token, at->rest.len == 0);
-    }
-    run_method(self, handler, at->content, blob, &origin, now_ms,
-        port_missed(self->port));
-    return weight;
+    give_job(self, copy_job(handler, at, env, at->run, weight), now_ms);
+    return 0;
 }
 
 static void
@@ -442,6 +513,7 @@ work_off(edri_manager_t *self, load_t *load, bool replies_done)
     envelope_t env;
     size_t done = 0;
     int64_t now_ms = clock_ms();
+    self->ranked = atomic_load(&self->port->ranked);
     // What is left when the node stops goes back to where it came from.
     while (!atomic_load_explicit(&self->port->stop, memory_order_relaxed) &&
            reader_next(&at, &env)) {
@@ -470,6 +542,24 @@ work_off(edri_manager_t *self, load_t *load, bool replies_done)
     load_reset(load);
 }
 
+// find_ranks looks whether its methods' types differ in priority.
+static void
+find_ranks(const edri_manager_t *self, edri_port_t *like)
+{
+    bool any = false;
+    for (size_t i = 0; i < self->handler_count; i++) {
+        const handler_t *handler = self->handlers[i];
+        uint8_t priority = handler->type->priority;
+        if (handler->workers.kind == 0) {
+            if (any && priority != like->priority) {
+                atomic_store(&like->ranked, true);
+            }
+            like->priority = priority;
+            any = true;
+        }
+    }
+}
+
 static void
 build_demands(edri_manager_t *self, edri_port_t *like)
 {
@@ -479,9 +569,11 @@ build_demands(edri_manager_t *self, edri_port_t *like)
         self->demands[i] = (demand_t){
             .ref = shared_map_get(self->node->types, handler->type->id),
             .observer = handler->observe != NULL,
+            .pooled = handler->workers.kind != 0,
             .replay = handler->replay,
             .replay_age_ms = handler->replay_age_ms};
     }
+    find_ranks(self, like);
     like->manager = self->name;
     like->demands = self->demands;
     like->demand_count = self->handler_count;
@@ -503,9 +595,9 @@ start_pools(edri_manager_t *self)
     return err;
 }
 
-// drop_all frees what a fence has held back to the end.
+// leave_all ends what has waited to the end.
 static void
-drop_all(edri_manager_t *self)
+leave_all(edri_manager_t *self)
 {
     job_t *lists[] = {jobs_take(&self->held), jobs_take(&self->waiting)};
     for (int i = 0; i < 2; i++) {
@@ -514,6 +606,10 @@ drop_all(edri_manager_t *self)
             lists[i] = job->next;
             job_leave(job, self->port, self->port->in);
         }
+    }
+    agenda_entry_t *entry = NULL;
+    while ((entry = agenda_drop(self->agenda)) != NULL) {
+        job_leave((job_t *)(void *)entry, self->port, self->port->in);
     }
 }
 
@@ -527,15 +623,31 @@ manager_open(edri_manager_t *self)
     return self->port != NULL ? start_pools(self) : EDRI_SYSTEM;
 }
 
+// sleep_on waits for the bell, or until something is due.
+static void
+sleep_on(edri_manager_t *self, bool may_wait)
+{
+    int64_t until = port_deadline(self->port);
+    int64_t next_ms = agenda_next(self->agenda);
+    if (next_ms != INT64_MAX && (until < 0 || next_ms < until)) {
+        until = next_ms;
+    }
+    if (port_sleep(self->port, may_wait ? until : 0) == EDRI_DEADLINE) {
+        (void)port_expire(self->port, clock_ms());
+    }
+}
+
 bool
 manager_step(edri_manager_t *self, bool may_wait)
 {
     resume_all(self);
-    if (port_next_load(self->port, &self->load, &self->replies_done)) {
+    // What has come meanwhile may be more urgent than what waits.
+    bool ready = agenda_next(self->agenda) == 0;
+    if ((!ready || port_has_load(self->port)) &&
+        port_next_load(self->port, &self->load, &self->replies_done)) {
         work_off(self, &self->load, self->replies_done);
-    } else if (port_sleep(self->port,
-                   may_wait ? port_deadline(self->port) : 0) == EDRI_DEADLINE) {
-        (void)port_expire(self->port, clock_ms());
+    } else if (!do_next(self)) {
+        sleep_on(self, may_wait);
     }
     return !self->port->quit && !atomic_load(&self->port->stop);
 }
@@ -546,7 +658,7 @@ manager_close(edri_manager_t *self)
     for (size_t i = 0; i < self->handler_count; i++) {
         pool_destroy(&self->handlers[i]->pool);
     }
-    drop_all(self);
+    leave_all(self);
     edri_port_destroy(&self->port);
     load_clear(&self->load);
     arena_destroy(&self->arena);

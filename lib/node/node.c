@@ -86,6 +86,7 @@ edri_node_new(int argc, char **argv)
     self->magic = NODE_MAGIC;
     self->settings = settings_new(node_rows, open_sections);
     drops_init(&self->drops);
+    letters_init(&self->letters);
     self->types = shared_map_new();
     self->ports = shared_map_new();
     self->life = life_new();
@@ -154,6 +155,7 @@ edri_node_destroy(edri_node_t **self_p)
         (void)close(self->wake_fd);
     }
     drops_clear(&self->drops);
+    letters_clear(&self->letters);
     free(self->argv);
     free(self->error);
     free(self->first_error);
@@ -230,6 +232,7 @@ read_limits(edri_node_t *self)
         .manager_queue = (size_t)settings_int(settings, "node.manager_queue"),
         .link_queue = (size_t)settings_int(settings, "node.link_queue"),
         .retain = (size_t)settings_int(settings, "node.retain"),
+        .letters = (size_t)settings_int(settings, "node.letters"),
         .emit_wait_ms = settings_int(settings, "emit.wait"),
         .fence_ms = settings_int(settings, "flow.fence"),
         .closed_ms = settings_int(settings, "gone.closed"),
@@ -237,6 +240,7 @@ read_limits(edri_node_t *self)
         .retention_ms = settings_int(settings, "gone.retention"),
     };
     self->name = settings_text(settings, "node.name");
+    self->letters.limit = self->limits.letters;
 }
 
 // check_timers refuses settings that contradict each other.

@@ -13,6 +13,7 @@
 #include "edri/node.h"
 #include "node/counters.h"
 #include "node/drops.h"
+#include "node/letters.h"
 #include "node/token.h"
 
 // Limits that every thread of the node reads; set before start, then fixed.
@@ -22,6 +23,7 @@ typedef struct limits {
     size_t manager_queue; // bytes from the router to a manager
     size_t link_queue;    // bytes for one manager of another node
     size_t retain;        // bytes of one retained type
+    size_t letters;       // bytes of all dead letters
     int64_t emit_wait_ms; // emit on a full receiver
     int64_t fence_ms;     // a lease of what may be given to another
     int64_t closed_ms;    // a life that is missing is given up
@@ -51,6 +53,7 @@ struct edri_node {
     _Atomic(phase_t) phase;
     counters_t counters;
     drops_t drops;
+    letters_t letters;
     tokens_t tokens; // of frames in the hands of managers
     // the setting-up thread's
     edri_manager_t **managers;

@@ -31,6 +31,9 @@ const setting_row_t node_rows[] = {
         "Limit of what waits here for one manager of another node."},
     {"node.retain", SETTING_BYTES, "4M", 4096, 16384 * MIB, "bytes",
         "Limit of what is kept of one retained type for late subscribers."},
+    {"node.letters", SETTING_BYTES, "4M", 0, 16384 * MIB, "bytes",
+        "Limit of the dead letters, events whose handlers failed for good; "
+        "the oldest make room."},
     {"emit.wait", SETTING_DURATION, "5s", 0, 3600000, "ms",
         "How long emit waits for a full receiver before EDRI_OVERLOADED."},
     {"link.heartbeat", SETTING_DURATION, "1s", 10, 60000, "ms",

@@ -10,17 +10,17 @@
 #include "base/queue.h"
 #include "edri/log.h"
 #include "node/ask.h"
+#include "node/backlog.h"
 
 struct pool {
     const handler_t *handler;
     void *state;
     edri_port_t *manager; // whose box the jobs weigh on
     jobs_t *held;         // the manager's
-    queue_t *jobs;
+    backlog_t *jobs;
     queue_t *attached; // each thread says so once: itself, or self
     pthread_t *threads;
     size_t count; // started
-    atomic_bool stop;
 };
 
 pool_t *
@@ -32,7 +32,7 @@ pool_new(
     self->state = state;
     self->manager = manager;
     self->held = held;
-    self->jobs = queue_new();
+    self->jobs = backlog_new();
     self->attached = queue_new();
     self->threads = mem_new(handler->workers.count * sizeof(pthread_t));
     return self;
@@ -57,40 +57,39 @@ settle(edri_port_t *port)
     }
 }
 
-// run_job does one job, unless its source has given it to another; it may be
-// held back.
-static void
-run_job(pool_t *self, job_t *job, edri_port_t *port, arena_t *arena,
-    clock_tick_t *clock)
+// may_begin says whether a job may be begun; else it is held back, or done with.
+static bool
+may_begin(pool_t *self, job_t *job, edri_port_t *port, clock_tick_t *clock)
 {
-    token_may_t may =
-        job->movable ? jobs_hold(self->held, job, clock) : TOKEN_BEGIN;
-    if (may == TOKEN_HOLD) {
-        return;
-    }
+    // What came from another node needs its source's lease, the first time.
+    token_may_t may = job->origin.token != NULL && job->tries == 0
+                          ? jobs_hold(self->held, job, clock)
+                          : TOKEN_BEGIN;
     if (may == TOKEN_GONE) {
         counter_add(&port->node->counters, COUNTER_WITHDRAWN, 1);
+        backlog_done(self->jobs, job);
         job_drop(job, port, self->manager->in);
-        return;
-    }
-    if (atomic_load(&self->stop)) {
-        job_leave(job, port, self->manager->in);
-        return;
-    }
-    if (job->origin.token != NULL) {
-        port_begun(port, job->origin.token, 1);
     }
     job->origin.redelivered = job->origin.redelivered || may == TOKEN_MARKED;
-    edri_task_t task = {.port = port,
-        .state = self->state,
-        .handler = self->handler,
-        .arena = arena,
-        .missed = job->missed};
-    task_run(&task, (slice_t){job->content, job->size}, job->blob, &job->origin,
-        clock_ms());
+    return may == TOKEN_BEGIN || may == TOKEN_MARKED;
+}
+
+// run_job does one job, unless its source has given it to another.
+static void
+run_job(pool_t *self, job_t *job, edri_port_t *port, arena_t *arena)
+{
+    int64_t due_ms = 0;
+    if (job->origin.token != NULL && job->tries == 0) {
+        port_begun(port, job->origin.token, 1);
+    }
+    bool again = job_run(job, port, self->state, arena, &due_ms);
     settle(port);
-    port_release(port, self->manager->in, job->weight);
-    job_free(job);
+    if (again) {
+        backlog_delay(self->jobs, job, due_ms);
+    } else {
+        backlog_done(self->jobs, job);
+        job_end(job, port, self->manager->in);
+    }
 }
 
 static void *
@@ -104,8 +103,10 @@ run_worker(void *arg)
     arena_t *arena = arena_new();
     job_t *job = NULL;
     clock_tick_t clock = {0};
-    while (port != NULL && (job = queue_take(self->jobs)) != NULL) {
-        run_job(self, job, port, arena, &clock);
+    while (port != NULL && (job = backlog_take(self->jobs)) != NULL) {
+        if (may_begin(self, job, port, &clock)) {
+            run_job(self, job, port, arena);
+        }
     }
     arena_destroy(&arena);
     edri_port_destroy(&port);
@@ -135,7 +136,13 @@ pool_start(pool_t *self)
 void
 pool_put(pool_t *self, job_t *job)
 {
-    queue_put(self->jobs, job);
+    backlog_put(self->jobs, job);
+}
+
+void
+pool_again(pool_t *self, job_t *job)
+{
+    backlog_again(self->jobs, job);
 }
 
 void
@@ -146,16 +153,15 @@ pool_destroy(pool_t **self_p)
     if (self == NULL) {
         return;
     }
-    atomic_store(&self->stop, true);
-    queue_close(self->jobs);
+    backlog_close(self->jobs);
     for (size_t i = 0; i < self->count; i++) {
         (void)pthread_join(self->threads[i], NULL);
     }
     job_t *job = NULL;
-    while ((job = queue_take(self->jobs)) != NULL) {
-        job_free(job); // only when no thread could be started
+    while ((job = backlog_drop(self->jobs)) != NULL) {
+        job_leave(job, self->manager, self->manager->in);
     }
-    queue_destroy(&self->jobs);
+    backlog_destroy(&self->jobs);
     queue_destroy(&self->attached);
     free(self->threads);
     free(self);

@@ -3,8 +3,8 @@
 //
 // DESIGN
 // The manager copies each event of the handler into a job and puts it into one
-// queue; a free thread takes it.  So a slow event keeps one thread busy and
-// nothing else.  Each thread is a port of its own: what it emits and the
+// backlog; a free thread takes the next: by priority, and of one key one at a
+// time and in order.  So a slow event keeps one thread busy and nothing else.  Each thread is a port of its own: what it emits and the
 // replies it sends go straight to the router.  A job's bytes count against the
 // manager's box until the handler has returned.
 
@@ -24,11 +24,13 @@ pool_t *pool_new(
 // EDRI_OK, or EDRI_SYSTEM when a thread cannot be started.
 edri_err_t pool_start(pool_t *self) EDRI_MUST_CHECK;
 
-// pool_put gives the pool a job, which is taken over.
+// pool_put gives the pool a job, which is taken over.  pool_again gives one back
+// that a fence had held: it keeps its place.
 void pool_put(pool_t *self, job_t *job);
+void pool_again(pool_t *self, job_t *job);
 
-// pool_destroy lets the threads finish what they have begun, drops what waits,
-// joins them and frees the pool.
+// pool_destroy lets the threads finish what they have begun, joins them, leaves
+// what waits to its sources and frees the pool.  Called by the manager's thread.
 void pool_destroy(pool_t **self_p);
 
 #endif

@@ -149,6 +149,8 @@ port_new(edri_node_t *node, const edri_port_t *like)
         self->demands = like->demands;
         self->demand_count = like->demand_count;
         self->lossy = like->lossy;
+        self->priority = like->priority;
+        atomic_init(&self->ranked, atomic_load(&like->ranked));
         self->worker = like->worker;
     }
     self->magic = PORT_MAGIC;
@@ -619,6 +621,12 @@ port_pump(edri_port_t *self)
     self->spare = load;
     port_release(self, self->in, weight);
     return ran;
+}
+
+bool
+port_has_load(const edri_port_t *self)
+{
+    return self->deferred_count > 0 || box_any(self->in);
 }
 
 bool

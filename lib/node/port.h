@@ -33,6 +33,7 @@
 typedef struct demand {
     typeref_t *ref;
     bool observer;          // of replies; else handler
+    bool pooled;            // handled by a pool; else by the manager's thread
     bool replay;            // wants what is retained,
     uint32_t replay_age_ms; // none older; 0: all
 } demand_t;
@@ -53,6 +54,8 @@ struct edri_port {
     const demand_t *demands;
     size_t demand_count;
     bool lossy;
+    uint8_t priority;         // of events for the manager's thread, unless
+    atomic_bool ranked;       // there are several; the router finds out, too
     _Atomic(uint64_t) missed; // dropped for it and not told; by the router
     bool worker;              // belongs to a manager's pool
     // owner's
@@ -101,6 +104,10 @@ int64_t port_deadline(const edri_port_t *self);
 
 // port_asking says whether callbacks are outstanding.
 bool port_asking(const edri_port_t *self);
+
+// port_has_load says whether port_next_load would find something; it does not
+// arm the box.
+bool port_has_load(const edri_port_t *self);
 
 // port_next_load takes what the manager works on next: deferred first.
 // *replies_done tells that its replies were handled already.

@@ -275,6 +275,31 @@ flush_span(slot_t *self)
     }
 }
 
+// find_rank looks whether the event is for the manager's thread, whose events
+// then have several priorities.
+static void
+find_rank(const slot_t *self, const envelope_t *env)
+{
+    bool observed = (env->flags & WIRE_OBSERVED) != 0;
+    for (size_t i = 0; i < self->port->demand_count; i++) {
+        const demand_t *demand = &self->port->demands[i];
+        if (demand->ref->type->id == env->type && !demand->pooled &&
+            demand->observer == observed) {
+            atomic_store(&self->port->ranked, true);
+        }
+    }
+}
+
+// note_rank is find_rank where there may be something to find.
+static inline void
+note_rank(const slot_t *self, const envelope_t *env)
+{
+    if (envelope_priority(env->flags) != self->port->priority &&
+        !atomic_load_explicit(&self->port->ranked, memory_order_relaxed)) {
+        find_rank(self, env);
+    }
+}
+
 void
 slot_give(slot_t *self, slice_t item, const envelope_t *env,
     const run_t *origin, blob_t *blob)
@@ -284,6 +309,7 @@ slot_give(slot_t *self, slice_t item, const envelope_t *env,
         filled(self);
         return;
     }
+    note_rank(self, env);
     bool joins = self->span_size > 0 && blob == NULL &&
                  self->span + self->span_size == item.data &&
                  self->span_origin.life == origin->life &&
@@ -316,6 +342,9 @@ slot_offer(slot_t *self, slice_t item, const envelope_t *env,
     if (!self->ipc && !waits && (policy == EDRI_BLOCK || !self->full)) {
         slot_give(self, item, env, origin, blob);
         return;
+    }
+    if (!self->ipc) {
+        note_rank(self, env);
     }
     // Behind what waits already, also when it may not be dropped.
     overflow_put(&self->overflow, &self->queue, self->full, policy, item, env,

@@ -110,6 +110,12 @@ edri_task_redelivered(const edri_task_t *self)
     return (self->env.flags & WIRE_REDELIVERED) != 0;
 }
 
+uint32_t
+edri_task_attempt(const edri_task_t *self)
+{
+    return self->env.attempt + self->attempt;
+}
+
 uint64_t
 edri_task_missed(const edri_task_t *self)
 {
@@ -206,47 +212,75 @@ handle(edri_task_t *self, slice_t body, ProtobufCMessage **reply_p)
     return err;
 }
 
-void
+// finish sends the end of a request, or says that a notification's handler has
+// failed.  Returns the error of the latter.
+static edri_err_t
+finish(edri_task_t *self, edri_err_t err, const ProtobufCMessage *reply)
+{
+    if (envelope_kind(self->env.flags) == EDRI_REQUEST) {
+        port_reply(self->port, &self->env, self->life, err, self->text, reply);
+        return EDRI_OK;
+    }
+    if (err != EDRI_OK) {
+        edri_log_warn("HANDLER-FAILED", "type=%s error=%s text=\"%s\"",
+            self->handler->type->name, edri_err_name(err),
+            self->text != NULL ? self->text : "");
+    }
+    return err;
+}
+
+// is_over says whether the event's time is over: it is counted, and a request
+// ends at its asker, who watches the deadline.
+static bool
+is_over(const edri_task_t *self, int64_t now_ms)
+{
+    if (self->deadline_ms < 0 || now_ms < self->deadline_ms) {
+        return false;
+    }
+    counter_add(&self->port->node->counters, COUNTER_EXPIRED, 1);
+    note_drop(self, EDRI_DEADLINE);
+    return true;
+}
+
+edri_err_t
 task_run(edri_task_t *self, slice_t content, blob_t *blob, const run_t *origin,
     int64_t now_ms)
 {
-    uint64_t life = origin->life;
     edri_port_t *port = self->port;
+    ProtobufCMessage *reply = NULL;
+    edri_err_t err = EDRI_OK;
     if (envelope_read(content, &self->env) != EDRI_OK) {
         counter_add(&port->node->counters, COUNTER_MALFORMED, 1);
-        return;
+        return EDRI_OK;
     }
     if (origin->redelivered) {
         self->env.flags |= WIRE_REDELIVERED;
     }
-    self->life = life;
+    self->life = origin->life;
     self->text = NULL;
     self->deadline_ms =
         self->env.ttl_ms > 0 ? origin->base_ms + self->env.ttl_ms : -1;
-    if (self->deadline_ms >= 0 && now_ms >= self->deadline_ms) {
-        counter_add(&port->node->counters, COUNTER_EXPIRED, 1);
-        note_drop(self, EDRI_DEADLINE);
-        return; // a request ends at its asker, who watches the deadline
+    if (is_over(self, now_ms)) {
+        return EDRI_OK;
     }
     slice_t body = self->env.body;
     if (blob != NULL) {
         body = (slice_t){blob_data(blob), blob_size(blob)};
     }
     port->cause = self->env.id;
-    port->cause_life = life;
+    port->cause_life = self->life;
     if (self->handler->observe != NULL) {
         observe(self, body);
     } else {
-        ProtobufCMessage *reply = NULL;
-        edri_err_t err = handle(self, body, &reply);
-        if (envelope_kind(self->env.flags) == EDRI_REQUEST) {
-            port_reply(port, &self->env, life, err, self->text, reply);
-        } else if (err != EDRI_OK) {
-            edri_log_warn("HANDLER-FAILED", "type=%s error=%s text=\"%s\"",
-                self->handler->type->name, edri_err_name(err),
-                self->text != NULL ? self->text : "");
-        }
+        err = handle(self, body, &reply);
+        err = finish(self, err, reply);
     }
     port->cause = port->cause_life = 0;
+    return err;
+}
+
+void
+task_end(edri_task_t *self)
+{
     arena_reset(self->arena);
 }

@@ -31,12 +31,16 @@ struct edri_task {
     int64_t deadline_ms; // on clock_ms; -1: none
     char *text;          // of the failure, in the arena
     uint64_t missed;     // events that were dropped before it
+    uint32_t attempt;    // tries of it here before this one
 };
 
 // task_run unpacks the event, calls the handler and sends the reply or error.
 // 'content' is the envelope, 'blob' its attachment or NULL (borrowed), 'now_ms'
-// the time for judging its deadline.
-void task_run(edri_task_t *self, slice_t content, blob_t *blob,
-    const run_t *origin, int64_t now_ms);
+// the time for judging its deadline.  Returns the error of a notification's
+// handler, with its text in self->text; else EDRI_OK: a request's asker has it.
+// task_end then frees what the task has allocated.
+edri_err_t task_run(edri_task_t *self, slice_t content, blob_t *blob,
+    const run_t *origin, int64_t now_ms) EDRI_MUST_CHECK;
+void task_end(edri_task_t *self);
 
 #endif

@@ -263,11 +263,6 @@ read_retry(
     if (raw->retry == NULL) {
         return EDRI_OK;
     }
-    if (out->kind != EDRI_REQUEST) {
-        return refuse(why, why_size,
-            "retry: only a REQUEST is tried again; set kind: REQUEST or leave "
-            "it out");
-    }
     if (!raw->idempotent) {
         return refuse(why, why_size,
             "retry: an attempt may have done its work before it failed; say "

@@ -52,9 +52,13 @@ uint64_t edri_task_life(const edri_task_t *self);
 // 0 when it has passed, -1 when there is none.
 int64_t edri_task_remaining_ms(const edri_task_t *self);
 
-// edri_task_redelivered returns true when the event may have been begun before
-// at a member that ended.
+// edri_task_redelivered returns true when the event may have been begun before:
+// at a member that ended, or in a try that failed (option retry).
 bool edri_task_redelivered(const edri_task_t *self);
+
+// edri_task_attempt returns how many tries there were before this one, of a type
+// that says retry.
+uint32_t edri_task_attempt(const edri_task_t *self);
 
 // edri_task_missed returns how many events for this manager were dropped, since
 // the one that it got before, because it was full: it is lossy, or the types'

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+// backlog.c - what waits for the threads of a pool.
+
+#include "node/backlog.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+
+struct backlog {
+    pthread_mutex_t lock; // guards everything below
+    pthread_cond_t more;  // something is ready, or it was closed
+    agenda_t *agenda;
+    size_t sleepers;  // takers that wait
+    int64_t timer_ms; // until when one of them does; INT64_MAX: none
+    bool closed;
+};
+
+backlog_t *
+backlog_new(void)
+{
+    backlog_t *self = mem_new(sizeof *self);
+    pthread_condattr_t monotonic;
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_mutex_init(&self->lock, NULL);
+    (void)pthread_cond_init(&self->more, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
+    self->agenda = agenda_new();
+    self->timer_ms = INT64_MAX;
+    return self;
+}
+
+void
+backlog_destroy(backlog_t **self_p)
+{
+    backlog_t *self = *self_p;
+    *self_p = NULL;
+    if (self != NULL) {
+        agenda_destroy(&self->agenda);
+        (void)pthread_cond_destroy(&self->more);
+        (void)pthread_mutex_destroy(&self->lock);
+        free(self);
+    }
+}
+
+// leave gives the lock back and wakes one thread if there is work for it, or
+// something is due before the time that one waits for.
+static void
+leave(backlog_t *self)
+{
+    bool wake =
+        self->sleepers > 0 && agenda_next(self->agenda) < self->timer_ms;
+    pthread_mutex_unlock(&self->lock);
+    if (wake) {
+        pthread_cond_signal(&self->more);
+    }
+}
+
+void
+backlog_put(backlog_t *self, job_t *job)
+{
+    int64_t now_ms = clock_ms();
+    pthread_mutex_lock(&self->lock);
+    agenda_put(self->agenda, &job->entry, job->priority, now_ms);
+    leave(self);
+}
+
+// await waits until something is put, done or due.
+static void
+await(backlog_t *self, int64_t now_ms)
+{
+    int64_t due_ms = agenda_next(self->agenda);
+    self->sleepers++;
+    if (due_ms >= self->timer_ms) {
+        (void)pthread_cond_wait(&self->more, &self->lock);
+    } else {
+        struct timespec until;
+        self->timer_ms = due_ms;
+        (void)clock_gettime(CLOCK_MONOTONIC, &until);
+        int64_t ns = until.tv_nsec + (due_ms - now_ms) * INT64_C(1000000);
+        until.tv_sec += ns / INT64_C(1000000000);
+        until.tv_nsec = ns % INT64_C(1000000000);
+        (void)pthread_cond_timedwait(&self->more, &self->lock, &until);
+        self->timer_ms = INT64_MAX; // whoever is next sees to what is left
+    }
+    self->sleepers--;
+}
+
+job_t *
+backlog_take(backlog_t *self)
+{
+    agenda_entry_t *entry = NULL;
+    pthread_mutex_lock(&self->lock);
+    while (entry == NULL && !self->closed) {
+        int64_t now_ms = clock_ms();
+        entry = agenda_take(self->agenda, now_ms);
+        if (entry == NULL) {
+            await(self, now_ms);
+        }
+    }
+    leave(self); // there may be more than one
+    return (job_t *)(void *)entry;
+}
+
+void
+backlog_done(backlog_t *self, const job_t *job)
+{
+    pthread_mutex_lock(&self->lock);
+    agenda_done(self->agenda, &job->entry);
+    leave(self);
+}
+
+void
+backlog_again(backlog_t *self, job_t *job)
+{
+    pthread_mutex_lock(&self->lock);
+    agenda_again(self->agenda, &job->entry);
+    leave(self);
+}
+
+void
+backlog_delay(backlog_t *self, job_t *job, int64_t due_ms)
+{
+    pthread_mutex_lock(&self->lock);
+    agenda_delay(self->agenda, &job->entry, due_ms);
+    leave(self);
+}
+
+void
+backlog_close(backlog_t *self)
+{
+    pthread_mutex_lock(&self->lock);
+    self->closed = true;
+    pthread_mutex_unlock(&self->lock);
+    pthread_cond_broadcast(&self->more);
+}
+
+job_t *
+backlog_drop(backlog_t *self)
+{
+    return (job_t *)(void *)agenda_drop(self->agenda);
+}
