@@ -370,7 +370,7 @@ add_files(answer_t *answer)
     }
 }
 
-// ----- books
+// ----- questions to nodes
 
 // A question that is passed on to nodes has its asker's session in the number.
 #define ASK_BITS 20
@@ -403,7 +403,16 @@ add_books(answer_t *answer)
     answer->word.books = books;
 }
 
-// pass_on asks every node for its books; they answer to the asker.
+// is_asked says whether a question that is passed on is for that node.
+static bool
+is_asked(const Edri__Link__Ask *ask, const peer_t *peer)
+{
+    const char *only = ask->letters != NULL ? ask->letters->node : "";
+    return !peer->guest && peer->state == PEER_UP &&
+           (only[0] == '\0' || streq(only, peer->name));
+}
+
+// pass_on asks the nodes; they answer to the asker.
 static void
 pass_on(answer_t *answer, peer_t *asker)
 {
@@ -412,7 +421,8 @@ pass_on(answer_t *answer, peer_t *asker)
     control_t control = EDRI__LINK__CONTROL__INIT;
     uint64_t low = answer->ask->number & ((1u << ASK_BITS) - 1);
     asker->audits = true;
-    ask.books = true;
+    ask.books = answer->ask->books;
+    ask.letters = answer->ask->letters;
     ask.number = asker->session << ASK_BITS | low;
     control.word_case = EDRI__LINK__CONTROL__WORD_ASK;
     control.ask = &ask;
@@ -420,7 +430,7 @@ pass_on(answer_t *answer, peer_t *asker)
     void *value = NULL;
     while (map_next(hub->sessions, &cursor, NULL, &value)) {
         peer_t *peer = value;
-        if (!peer->guest && peer->state == PEER_UP) {
+        if (is_asked(&ask, peer)) {
             answer->word.asked = add_text(
                 answer->word.asked, &answer->word.n_asked, str_dup(peer->name));
             peer_say(hub, peer, &control);
@@ -428,13 +438,12 @@ pass_on(answer_t *answer, peer_t *asker)
     }
 }
 
-// on_books gives a node's answer to whoever asked.
+// on_answer gives a node's answer to whoever asked.
 static void
-on_books(hub_t *hub, const peer_t *from, Edri__Link__Answer *answer)
+on_answer(hub_t *hub, const peer_t *from, Edri__Link__Answer *answer)
 {
     peer_t *asker = peer_of_session(hub, answer->number >> ASK_BITS);
-    if (asker == NULL || !asker->audits || answer->books == NULL ||
-        answer->books->life != from->life) {
+    if (asker == NULL || !asker->audits || answer->life != from->life) {
         hub->malformed++; // nobody has asked, or it has left
         return;
     }
@@ -466,6 +475,8 @@ on_ask(hub_t *hub, peer_t *peer, const Edri__Link__Ask *ask)
     add_files(&answer);
     if (ask->books) {
         add_books(&answer);
+    }
+    if (ask->books || ask->letters != NULL) {
         pass_on(&answer, peer);
     }
     *word = answer.word;
@@ -513,7 +524,7 @@ word_handle(hub_t *hub, peer_t *peer, const control_t *word)
         on_ask(hub, peer, word->ask);
         break;
     case EDRI__LINK__CONTROL__WORD_ANSWER:
-        on_books(hub, peer, word->answer);
+        on_answer(hub, peer, word->answer);
         break;
     case EDRI__LINK__CONTROL__WORD_HEARTBEAT:
         peer->beat = word->heartbeat->number;

@@ -87,7 +87,7 @@ int
 word_audit(int argc, char **argv)
 {
     edri_audit_t *audit = NULL;
-    edri_node_t *node = guest_new(argc, argv, 0, NULL, "");
+    edri_node_t *node = guest_new(argc, argv, 0, 0, NULL, "");
     if (node == NULL) {
         return 2;
     }

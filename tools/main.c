@@ -22,6 +22,10 @@ static const struct {
         "with its bound;\n"
         "                                what both ends of each flow say; "
         "what was dropped"},
+    {"dead", word_dead,
+        "dead list [NODE]         events whose handlers failed for good\n"
+        "  edri dead show NODE NUMBER\n"
+        "  edri dead retry|drop NODE NUMBER|all"},
     {"emit", word_emit, "emit TYPE JSON           send a notification"},
     {"request", word_request, "request TYPE JSON        ask, print the reply"},
     {"listen", word_listen,

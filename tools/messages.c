@@ -27,7 +27,8 @@ is_given(int argc, char **argv, const char *setting, const char *variable)
 }
 
 edri_node_t *
-guest_new(int argc, char **argv, int least, char ***args_p, const char *usage)
+guest_new(int argc, char **argv, int least, int most, char ***args_p,
+    const char *usage)
 {
     edri_node_t *node = edri_node_new(argc, argv);
     char **args = NULL;
@@ -37,7 +38,7 @@ guest_new(int argc, char **argv, int least, char ***args_p, const char *usage)
         edri_node_destroy(&node);
         return NULL;
     }
-    if (count < least || count > least + 1 || (least == 0 && count > 0)) {
+    if (count < least || count > most) {
         fprintf(stderr, "usage: edri %s %s\n", argv[0], usage);
         edri_node_destroy(&node);
         return NULL;
@@ -93,7 +94,7 @@ open_message(int argc, char **argv, edri_kind_t kind, message_t *self)
     char **args = NULL;
     char why[512];
     *self = (message_t){0};
-    self->node = guest_new(argc, argv, 1, &args, "TYPE [JSON]");
+    self->node = guest_new(argc, argv, 1, 2, &args, "TYPE [JSON]");
     if (self->node == NULL) {
         return 2;
     }
@@ -205,7 +206,7 @@ no_handler(void)
 static edri_node_t *
 find_type(int argc, char **argv, const char *name, const edri_type_t **type)
 {
-    edri_node_t *node = guest_new(argc, argv, 1, NULL, "TYPE [COUNT]");
+    edri_node_t *node = guest_new(argc, argv, 1, 2, NULL, "TYPE [COUNT]");
     if (node != NULL && guest_start(node) &&
         edri_network_find(node, name, GUEST_WAIT_MS, type) == EDRI_OK) {
         return node;
@@ -223,7 +224,7 @@ word_listen(int argc, char **argv)
     listener_t listener = {.left = -1};
     const edri_type_t *type = NULL;
     char **args = NULL;
-    listener.node = guest_new(argc, argv, 1, &args, "TYPE [COUNT]");
+    listener.node = guest_new(argc, argv, 1, 2, &args, "TYPE [COUNT]");
     if (listener.node == NULL) {
         return 2;
     }

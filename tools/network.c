@@ -26,7 +26,7 @@ static int
 look(int argc, char **argv, void (*print)(const edri_network_t *network))
 {
     edri_network_t *network = NULL;
-    edri_node_t *node = guest_new(argc, argv, 0, NULL, "");
+    edri_node_t *node = guest_new(argc, argv, 0, 0, NULL, "");
     if (node == NULL) {
         return 2;
     }

@@ -7,14 +7,12 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "edri/wire.pb-c.h"
-#include "node/network.h"
+#include "node/gather.h"
 #include "node/node.h"
 
 struct edri_audit {
-    Edri__Link__Answer **answers; // the names below point into these
-    size_t answer_count;
+    gathered_t gathered; // the names below point into this
     size_t nodes;
     edri_audit_queue_t *queues;
     size_t queue_count;
@@ -22,8 +20,6 @@ struct edri_audit {
     size_t flow_count;
     edri_audit_drop_t *drops;
     size_t drop_count;
-    const char **silent;
-    size_t silent_count;
     char *difference;
 };
 
@@ -40,8 +36,8 @@ lane_name(uint32_t lane)
 static const Edri__Link__Books *
 books_of(const edri_audit_t *self, uint64_t life)
 {
-    for (size_t i = 0; i < self->answer_count; i++) {
-        const Edri__Link__Books *books = self->answers[i]->books;
+    for (size_t i = 0; i < self->gathered.count; i++) {
+        const Edri__Link__Books *books = self->gathered.answers[i]->books;
         if (books != NULL && books->life == life) {
             return books;
         }
@@ -145,67 +141,25 @@ add_books(edri_audit_t *self, const Edri__Link__Books *books)
     add_flows(self, books);
 }
 
-// ----- gathering
-
-static bool
-has_answered(const edri_audit_t *self, const char *name)
-{
-    for (size_t i = 1; i < self->answer_count; i++) {
-        if (streq(self->answers[i]->name, name)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void
-fill(edri_audit_t *self)
-{
-    const Edri__Link__Answer *first = self->answers[0];
-    self->nodes = self->answer_count - 1;
-    for (size_t i = 0; i < self->answer_count; i++) {
-        if (self->answers[i]->books != NULL) {
-            add_books(self, self->answers[i]->books);
-        }
-    }
-    self->silent = mem_new((first->n_asked + 1) * sizeof *self->silent);
-    for (size_t i = 0; i < first->n_asked; i++) {
-        if (!has_answered(self, first->asked[i])) {
-            self->silent[self->silent_count++] = first->asked[i];
-        }
-    }
-}
-
-static void
-add_answer(edri_audit_t *self, Edri__Link__Answer *answer)
-{
-    self->answers = mem_resize(
-        self->answers, (self->answer_count + 1) * sizeof *self->answers);
-    self->answers[self->answer_count++] = answer;
-}
-
 edri_err_t
 edri_audit_new(edri_node_t *node, int timeout_ms, edri_audit_t **result_p)
 {
     Edri__Link__Ask question = EDRI__LINK__ASK__INIT;
-    Edri__Link__Answer *answer = NULL;
-    int64_t deadline_ms = clock_ms() + timeout_ms;
+    gathered_t gathered;
     question.books = true;
     *result_p = NULL;
-    edri_err_t err = network_ask(node, &question, deadline_ms, &answer);
+    edri_err_t err = gather(node, &question, timeout_ms, &gathered);
     if (err != EDRI_OK) {
         return err;
     }
     edri_audit_t *self = mem_new(sizeof *self);
-    size_t asked = answer->n_asked;
-    add_answer(self, answer);
-    while (err == EDRI_OK && self->answer_count <= asked) {
-        err = network_hear(node, deadline_ms, question.number, &answer);
-        if (err == EDRI_OK) {
-            add_answer(self, answer);
+    self->gathered = gathered;
+    self->nodes = gathered.count - 1;
+    for (size_t i = 0; i < gathered.count; i++) {
+        if (gathered.answers[i]->books != NULL) {
+            add_books(self, gathered.answers[i]->books);
         }
     }
-    fill(self);
     *result_p = self;
     return EDRI_OK;
 }
@@ -218,14 +172,10 @@ edri_audit_destroy(edri_audit_t **self_p)
     if (self == NULL) {
         return;
     }
-    for (size_t i = 0; i < self->answer_count; i++) {
-        edri__link__answer__free_unpacked(self->answers[i], NULL);
-    }
-    free(self->answers);
+    gathered_clear(&self->gathered);
     free(self->queues);
     free(self->flows);
     free(self->drops);
-    free(self->silent);
     free(self->difference);
     free(self);
 }
@@ -262,8 +212,8 @@ edri_audit_nodes(const edri_audit_t *self)
 size_t
 edri_audit_silent(const edri_audit_t *self, const char *const **names_p)
 {
-    *names_p = self->silent;
-    return self->silent_count;
+    *names_p = self->gathered.silent;
+    return self->gathered.silent_count;
 }
 
 const char *

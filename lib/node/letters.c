@@ -115,6 +115,26 @@ letters_take(letters_t *self, uint64_t number)
 }
 
 void
+letters_put_back(letters_t *self, letter_t **letter_p)
+{
+    letter_t *letter = *letter_p;
+    *letter_p = NULL;
+    pthread_mutex_lock(&self->lock);
+    letter_t **at = &self->first;
+    while (*at != NULL && (*at)->number < letter->number) {
+        at = &(*at)->next;
+    }
+    letter->next = *at;
+    *at = letter;
+    if (letter->next == NULL) {
+        self->last = letter;
+    }
+    self->count++;
+    self->bytes += weight(letter);
+    pthread_mutex_unlock(&self->lock);
+}
+
+void
 letters_each(letters_t *self, letters_visit_fn *visit, void *arg)
 {
     pthread_mutex_lock(&self->lock);

@@ -58,6 +58,9 @@ size_t letters_add(
 letter_t *letters_take(letters_t *self, uint64_t number);
 void letter_free(letter_t **self_p);
 
+// letters_put_back puts back what was taken, and nulls it.
+void letters_put_back(letters_t *self, letter_t **letter_p);
+
 // letters_each visits all, the oldest first, under the lock.
 typedef void letters_visit_fn(const letter_t *letter, void *arg);
 void letters_each(letters_t *self, letters_visit_fn *visit, void *arg);

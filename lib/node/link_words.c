@@ -670,7 +670,11 @@ link_word(link_t *self, const control_t *word)
         on_answer(self, word->answer);
         break;
     case EDRI__LINK__CONTROL__WORD_ASK:
-        books_answer(self, word->ask->number);
+        if (word->ask->letters != NULL) {
+            letters_answer(self, word->ask);
+        } else {
+            books_answer(self, word->ask->number);
+        }
         break;
     case EDRI__LINK__CONTROL__WORD_DESCRIBE:
         for (size_t i = 0; i < word->describe->n_refused; i++) {

@@ -364,8 +364,8 @@ Test(network, a_body_over_the_receivers_limit_is_refused_and_blocks_nothing)
     Shop__QuoteReply *reply = NULL;
     quote.padding = (ProtobufCBinaryData){LARGE, data};
     edri_err_t err = shop_quote_request(port, &quote, 3000, &reply);
-    cr_expect_eq(err, EDRI_TOO_BIG, "%s: %s", edri_err_name(err),
-        edri_port_error(port));
+    cr_expect_eq(
+        err, EDRI_TOO_BIG, "%s: %s", edri_err_name(err), edri_port_error(port));
     quote.padding.len = 10;
     cr_expect_eq(shop_quote_request(port, &quote, 5000, &reply), EDRI_OK);
     shop_quote_reply_free(&reply);
@@ -374,8 +374,7 @@ Test(network, a_body_over_the_receivers_limit_is_refused_and_blocks_nothing)
     edri_port_destroy(&port);
     edri_node_destroy(&client);
     uint64_t refused = 0;
-    cr_expect_eq(
-        edri_node_counter(shop, "events.too_big", &refused), EDRI_OK);
+    cr_expect_eq(edri_node_counter(shop, "events.too_big", &refused), EDRI_OK);
     cr_expect_eq(refused, 3);
     cr_expect_eq(edri_node_stop(shop, 10000), EDRI_OK);
     cr_expect_eq(seen.count, 4, "%lu", seen.count);

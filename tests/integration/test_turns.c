@@ -3,7 +3,8 @@
 
 #include <criterion/criterion.h>
 #include <pthread.h>
-#include <stdatomic.h>
+#include <sched.h>
+#include <time.h>
 
 #include "edri/edri.h"
 #include "turns.edri.h"
@@ -253,6 +254,17 @@ Test(turns, a_method_tries_again_and_parks_the_key)
     end(node, port);
 }
 
+// await_counter waits until a counter has come to a value.
+static void
+await_counter(const edri_node_t *node, const char *name, uint64_t value)
+{
+    time_t end = time(NULL) + 20;
+    while (counted(node, name) < value && time(NULL) < end) {
+        (void)sched_yield();
+    }
+    cr_assert_eq(counted(node, name), value, "%s", name);
+}
+
 Test(turns, what_fails_for_good_is_a_dead_letter_and_its_key_goes_on)
 {
     const edri_workers_t kinds[] = {EDRI_METHOD, EDRI_THREADS(3)};
@@ -270,25 +282,28 @@ Test(turns, what_fails_for_good_is_a_dead_letter_and_its_key_goes_on)
         fragile.account = 7;
         cr_assert_eq(turns_fragile_emit(port, &fragile), EDRI_OK);
         await_count(&done.count, 3);
+        await_counter(node, "events.dead", 2);
+        cr_expect_eq(counted(node, "events.failed"), 4);
+        cr_expect_eq(counted(node, "events.retried"), 2, "fragile was not");
         cr_expect_eq(done.disorder, 0);
         end(node, port);
     }
 }
 
-Test(turns, dead_letters_are_counted_with_their_tries)
+Test(turns, dead_letters_are_bounded)
 {
     edri_manager_t *desk = NULL;
     edri_node_t *node = new_node(&desk);
-    turns_step_handle(desk, on_step, EDRI_THREADS(2));
+    cr_assert_eq(edri_node_set(node, "node.letters", "1000"), EDRI_OK);
     turns_fragile_handle(desk, on_fragile, EDRI_METHOD);
     edri_port_t *port = start(node);
-    done.failures = 3;
-    emit_step(port, 0, 0);
-    emit_step(port, 0, 0);
     Turns__Fragile fragile = TURNS__FRAGILE__INIT;
-    cr_assert_eq(turns_fragile_emit(port, &fragile), EDRI_OK);
-    await_count(&done.count, 2);
-    cr_assert_eq(edri_port_flush(port, 5000), EDRI_OK);
+    for (fragile.number = 0; fragile.number < 100; fragile.number++) {
+        cr_assert_eq(turns_fragile_emit(port, &fragile), EDRI_OK);
+    }
+    await_counter(node, "events.dead", 100);
+    uint64_t dropped = counted(node, "letters.dropped");
+    cr_expect(dropped > 80 && dropped < 100, "%lu", (unsigned long)dropped);
     end(node, port);
 }
 

@@ -2,7 +2,8 @@
 // quoter.c - a plugin for the tests of the programs.
 //
 // Answers shop.Quote: "!x" fails, "wait" first waits until somebody has
-// written to the FIFO that its setting 'gate' names.  Prints each order.
+// written to the FIFO that its setting 'gate' names.  Prints each order; a
+// "broken" one fails at first.
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -34,7 +35,10 @@ on_quote(edri_task_t *task, const Shop__Quote *quote, Shop__QuoteReply *reply)
 static edri_err_t
 on_order(edri_task_t *task, const Shop__OrderPlaced *order)
 {
-    (void)task;
+    if (strcmp(order->sku, "broken") == 0 && !edri_task_redelivered(task)) {
+        return edri_task_fail(
+            task, EDRI_INVAL, "order %lu is broken", order->id);
+    }
     printf("order %lu %s\n", order->id, order->sku);
     (void)fflush(stdout);
     return EDRI_OK;

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+// gather.c - questions that the switch passes on to nodes, and all their
+// answers.
+
+#include "node/gather.h"
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+
+static void
+add_answer(gathered_t *self, Edri__Link__Answer *answer)
+{
+    self->answers =
+        mem_resize(self->answers, (self->count + 1) * sizeof *self->answers);
+    self->answers[self->count++] = answer;
+}
+
+static bool
+has_answered(const gathered_t *self, const char *name)
+{
+    for (size_t i = 1; i < self->count; i++) {
+        if (streq(self->answers[i]->name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+edri_err_t
+gather(edri_node_t *node, Edri__Link__Ask *question, int timeout_ms,
+    gathered_t *out)
+{
+    int64_t deadline_ms = clock_ms() + timeout_ms;
+    Edri__Link__Answer *answer = NULL;
+    *out = (gathered_t){0};
+    edri_err_t err = network_ask(node, question, deadline_ms, &answer);
+    if (err != EDRI_OK) {
+        return err;
+    }
+    const Edri__Link__Answer *first = answer;
+    add_answer(out, answer);
+    while (err == EDRI_OK && out->count <= first->n_asked) {
+        err = network_hear(node, deadline_ms, question->number, &answer);
+        if (err == EDRI_OK) {
+            add_answer(out, answer);
+        }
+    }
+    out->silent = mem_new((first->n_asked + 1) * sizeof *out->silent);
+    for (size_t i = 0; i < first->n_asked; i++) {
+        if (!has_answered(out, first->asked[i])) {
+            out->silent[out->silent_count++] = first->asked[i];
+        }
+    }
+    return EDRI_OK;
+}
+
+void
+gathered_clear(gathered_t *self)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        edri__link__answer__free_unpacked(self->answers[i], NULL);
+    }
+    free(self->answers);
+    free(self->silent);
+    *self = (gathered_t){0};
+}
