@@ -30,6 +30,7 @@ fits(const chunk_t *chunk, edri_overflow_t policy, slice_t item,
 {
     const run_t *mine = &chunk->origin;
     return chunk->blob == NULL && chunk->policy == policy &&
+           chunk->priority == envelope_priority(env->flags) &&
            mine->life == origin->life && mine->token == origin->token &&
            mine->redelivered == origin->redelivered &&
            chunk->start + chunk->size + item.len <= WIRE_BATCH_MAX &&
@@ -49,17 +50,45 @@ link_chunk(outq_t *self, chunk_t *chunk)
     self->last = chunk;
 }
 
+// new_chunk makes one and puts it behind 'before'; NULL: to the front.
 static chunk_t *
-add_chunk(outq_t *self, size_t capacity, const run_t *origin, int64_t base_ms)
+new_chunk(outq_t *self, chunk_t *before, size_t capacity, const run_t *origin,
+    int64_t base_ms)
 {
     chunk_t *chunk = mem_new(sizeof *chunk);
     atomic_init(&chunk->references, 1);
     chunk->origin = *origin;
     chunk->origin.base_ms = base_ms;
+    chunk->patience = OUTQ_PATIENCE;
     chunk->capacity = capacity < CHUNK_MIN ? CHUNK_MIN : capacity;
     chunk->data = mem_resize(NULL, chunk->capacity);
-    link_chunk(self, chunk);
+    chunk_t **place = before != NULL ? &before->next : &self->first;
+    chunk->next = *place;
+    *place = chunk;
+    if (chunk->next == NULL) {
+        self->last = chunk;
+    }
     return chunk;
+}
+
+// find_place returns the chunk behind which an event goes that is more urgent
+// than the last one (NULL: to the front), and lets it overtake those behind.
+// 'large' is one with an attachment: of two bodies only one is half sent.
+static chunk_t *
+find_place(outq_t *self, uint8_t priority, size_t size, bool large)
+{
+    chunk_t *before = NULL;
+    for (chunk_t *at = self->first; at != NULL; at = at->next) {
+        if (at->priority >= priority || at->patience < size ||
+            (large && at->blob_sent > 0)) {
+            before = at;
+        }
+    }
+    chunk_t *behind = before != NULL ? before->next : self->first;
+    for (; behind != NULL; behind = behind->next) {
+        behind->patience -= size;
+    }
+    return before;
 }
 
 void
@@ -81,12 +110,18 @@ void
 outq_append_as(outq_t *self, edri_overflow_t policy, slice_t item,
     const envelope_t *env, const run_t *origin, blob_t *blob)
 {
+    uint8_t priority = envelope_priority(env->flags);
+    size_t weight = item.len + (blob != NULL ? blob_size(blob) : 0);
     chunk_t *chunk = self->last;
     int64_t base = env->ttl_ms == 0 ? 0 : origin->base_ms;
+    if (chunk != NULL && chunk->priority < priority) {
+        chunk = find_place(self, priority, weight, blob != NULL);
+    }
     if (chunk == NULL || blob != NULL ||
         !fits(chunk, policy, item, env, origin, base)) {
-        chunk = add_chunk(self, item.len, origin, base);
+        chunk = new_chunk(self, chunk, item.len, origin, base);
         chunk->policy = policy;
+        chunk->priority = priority;
     }
     size_t used = chunk->start + chunk->size;
     if (chunk->capacity - used < item.len) {
@@ -106,9 +141,8 @@ outq_append_as(outq_t *self, edri_overflow_t policy, slice_t item,
     if (blob != NULL) {
         chunk->blob = blob;
         chunk->blob_id = env->id;
-        self->bytes += blob_size(blob);
     }
-    self->bytes += item.len;
+    self->bytes += weight;
     self->events++;
 }
 
@@ -145,11 +179,15 @@ unlink_chunk(outq_t *self, chunk_t *before, chunk_t *chunk)
 bool
 outq_drop_oldest(outq_t *self, edri_overflow_t policy, uint64_t *type_p)
 {
-    chunk_t *before = NULL;
-    chunk_t *chunk = self->first;
-    while (chunk != NULL && (chunk->policy != policy || chunk->blob_sent > 0)) {
-        before = chunk;
-        chunk = chunk->next;
+    chunk_t *before = NULL; // of 'chunk'
+    chunk_t *chunk = NULL;
+    chunk_t *last = NULL;
+    for (chunk_t *at = self->first; at != NULL; last = at, at = at->next) {
+        if (at->policy == policy && at->blob_sent == 0 &&
+            (chunk == NULL || at->priority < chunk->priority)) {
+            before = last;
+            chunk = at;
+        }
     }
     if (chunk == NULL) {
         return false;

@@ -3,13 +3,17 @@
 //
 // DESIGN
 // Envelopes are appended to the last chunk; a chunk is what becomes a frame:
-// at most WIRE_BATCH_MAX bytes, WIRE_TYPES_MAX types, one origin, one base of
-// time where it matters, and alone when it has an attachment.  So cutting a
-// frame is taking the first chunk.  From then on its bytes stand still: ZeroMQ
+// at most WIRE_BATCH_MAX bytes, WIRE_TYPES_MAX types, one origin, one priority,
+// one base of time where it matters, and alone when it has an attachment.  So
+// cutting a frame is taking the first chunk.  From then on its bytes stand still: ZeroMQ
 // sends them from where they are, while the flow keeps them (core/flow_out.h);
 // the last one frees them, in whatever thread.
 // Under load the chunks are full; a lone event is a chunk of its own and goes
-// at once.  Pure: no clock, no socket.
+// at once.
+// A more urgent event goes before what is less urgent, also before what is left
+// of a body that is half sent, unless that has been overtaken by OUTQ_PATIENCE
+// bytes already: the lowest still moves.  Within a priority the order is that of
+// appending.  Pure: no clock, no socket.
 
 #ifndef CORE_OUTQ_H
 #define CORE_OUTQ_H
@@ -24,11 +28,15 @@
 #include "base/slice.h"
 #include "wire/envelope.h"
 
+#define OUTQ_PATIENCE ((size_t)256 * 1024)
+
 typedef struct chunk {
     struct chunk *next;
     atomic_uint references; // the queue's, a flow's, ZeroMQ's
     run_t origin;           // base_ms: when ttls began; 0: no ttl inside
     edri_overflow_t policy; // of all its events
+    uint8_t priority;       // likewise
+    size_t patience;        // bytes that may still overtake it
     uint64_t sum;           // the books' (core/flow_out.h); see chunk_sum
     size_t start;           // bytes at the front that were dropped
     bool keep; // some event may go to another: wait until it is settled
@@ -60,8 +68,8 @@ void outq_append(outq_t *self, slice_t item, const envelope_t *env,
 void outq_append_as(outq_t *self, edri_overflow_t policy, slice_t item,
     const envelope_t *env, const run_t *origin, blob_t *blob);
 
-// outq_drop_oldest drops the oldest event of that policy that has not begun to
-// be sent.  Returns false when there is none; else *type_p is its type.
+// outq_drop_oldest drops, of the least urgent events of that policy that have not
+// begun to be sent, the oldest.  Returns false when there is none; else *type_p is its type.
 bool outq_drop_oldest(outq_t *self, edri_overflow_t policy, uint64_t *type_p);
 
 // outq_put appends a whole chunk, which is taken over.

@@ -9,7 +9,7 @@
 // one frame names them all and the switch makes the copies.  A body that is too large for one message goes as
 // fragments in the BULK lane, the envelope with the last.  Lanes overtake each
 // other, so the last one waits until the older events of the manager have
-// arrived, and the queue then until the body has.
+// arrived, and then what is not more urgent until the body has.
 
 #include <stdlib.h>
 
@@ -288,7 +288,9 @@ may_go(link_t *link, dest_t *dest, const chunk_t *chunk, int lane)
         return false;
     }
     credit_out_sent(&dest->credit, weight);
-    dest->paid = dest->remote->path;
+    if (is_large(chunk)) {
+        dest->paid = dest->remote->path;
+    }
     return true;
 }
 
@@ -302,6 +304,16 @@ copy_for(dest_t *dest)
     return copy;
 }
 
+// waits_for_body says whether the dest's first chunk must wait until the body
+// that was sent before it has arrived: unless it is more urgent.
+static bool
+waits_for_body(const dest_t *dest)
+{
+    const chunk_t *chunk = dest->queue.first;
+    return dest->bulk_wait != 0 &&
+           (is_large(chunk) || chunk->priority <= dest->bulk_priority);
+}
+
 // gather adds the copies of others on this link who get the very same events
 // next: those of an ALL type, as a rule.
 static size_t
@@ -311,9 +323,8 @@ gather(link_t *link, const dest_t *first, chunk_t *chunk, copy_t *copies)
     size_t count = 1;
     for (size_t i = 0; i < link->senders.count && count < COPIES_MAX; i++) {
         dest_t *dest = link->senders.items[i];
-        if (dest == first || dest->bulk_wait != 0 ||
-            !chunk_same(dest->queue.first, chunk) ||
-            !may_go(link, dest, chunk, lane)) {
+        if (dest == first || !chunk_same(dest->queue.first, chunk) ||
+            waits_for_body(dest) || !may_go(link, dest, chunk, lane)) {
             continue;
         }
         chunk_t *same = outq_take(&dest->queue);
@@ -361,6 +372,7 @@ send_body(link_t *link, dest_t *dest)
     copy_t copy = {.remote = remote,
         .target = dest->target,
         .again = dest->paid != remote->path};
+    dest->bulk_priority = dest->queue.first->priority;
     if (send_fragment(link, &copy, &dest->queue)) {
         dest->bulk_wait = remote->out[EDRI__WIRE__LANE__BULK].next;
     }
@@ -372,7 +384,7 @@ static bool
 dest_turn(link_t *link, dest_t *dest)
 {
     const chunk_t *chunk = dest->queue.first;
-    if (chunk == NULL || dest->bulk_wait != 0) {
+    if (chunk == NULL || waits_for_body(dest)) {
         return false;
     }
     bool large = is_large(chunk);
@@ -389,7 +401,7 @@ dest_turn(link_t *link, dest_t *dest)
         send_chunk(link, dest);
     }
     dest_check(dest);
-    return dest->queue.first != NULL && dest->bulk_wait == 0;
+    return dest->queue.first != NULL && !waits_for_body(dest);
 }
 
 static bool

@@ -346,8 +346,9 @@ fill_options(envelope_t *env, const edri_type_t *type, edri_kind_t kind,
     uint8_t priority = type->priority;
     if (options != NULL) {
         deliver = options->set_deliver ? options->deliver : deliver;
-        priority =
-            options->priority > 0 ? (uint8_t)(options->priority - 1) : priority;
+        // What is retained keeps its order, by which late subscribers count.
+        bool own = options->priority > 0 && !type->retained;
+        priority = own ? (uint8_t)(options->priority - 1) : priority;
         env->ttl_ms = options->ttl_ms;
     }
     env->flags = envelope_flags(kind, deliver, priority & 7u) |

@@ -310,15 +310,16 @@ struct dest {
     outq_t queue;
     overflow_t overflow; // of that queue
     credit_out_t credit;
-    uint64_t paid;       // path that gave the credit of the body being sent
-    size_t asked_bytes;  // requests there without a reply
-    bool active;         // in its link's list of senders
-    bool full;           // over its limit: pushes back
-    bool solid;          // has got events that must not be dropped
-    uint64_t bulk_wait;  // BULK seq whose arrival must come first
-    uint64_t events_end; // EVENT seq behind its newest frame
-    uint64_t missed;     // events dropped since its last frame
-    list_t routes;       // that have it as a member
+    uint64_t paid;         // path that gave the credit of the body being sent
+    size_t asked_bytes;    // requests there without a reply
+    bool active;           // in its link's list of senders
+    bool full;             // over its limit: pushes back
+    bool solid;            // has got events that must not be dropped
+    uint64_t bulk_wait;    // BULK seq whose arrival must come first,
+    uint8_t bulk_priority; // unless an event is more urgent than this
+    uint64_t events_end;   // EVENT seq behind its newest frame
+    uint64_t missed;       // events dropped since its last frame
+    list_t routes;         // that have it as a member
 };
 
 struct remote {

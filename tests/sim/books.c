@@ -27,6 +27,7 @@ typedef struct writer {
     bool shaken;     // it may not have known of everybody at first
     uint64_t calm;   // from this number on it has
     uint8_t *kinds;  // by number
+    uint8_t *urgent; // by number
     uint8_t *nobody; // by number: bit per group that had no member
     uint64_t count;
     uint64_t sure[GROUPS_MAX]; // below, the group may have had none in time
@@ -43,7 +44,8 @@ typedef struct manager {
     uint64_t from[WRITERS_MAX]; // what is emitted from here on is its
     uint8_t *got[WRITERS_MAX];  // ALL and KEPT, by number
     uint64_t room[WRITERS_MAX];
-    uint64_t last[WRITERS_MAX][KINDS + 1]; // newest unmarked number, plus 1
+    // by urgency: the newest unmarked number, plus 1
+    uint64_t last[WRITERS_MAX][KINDS + 1][2];
 } manager_t;
 
 static struct {
@@ -92,6 +94,7 @@ books_close(void)
 {
     for (unsigned i = 0; i < books.writer_count; i++) {
         free(books.writers[i].kinds);
+        free(books.writers[i].urgent);
         free(books.writers[i].nobody);
         for (int j = 0; j < GROUPS_MAX; j++) {
             free(books.writers[i].by_group[j]);
@@ -152,12 +155,13 @@ empty_groups(unsigned writer)
 }
 
 void
-books_emitted(unsigned writer, kind_t kind)
+books_emitted(unsigned writer, kind_t kind, bool urgent)
 {
     writer_t *self = &books.writers[writer];
     if ((self->count & (self->count + 1)) == 0 || self->count == 0) {
         uint64_t room = self->count == 0 ? 1 : (self->count + 1) * 2;
         self->kinds = mem_resize(self->kinds, room);
+        self->urgent = mem_resize(self->urgent, room);
         self->nobody = mem_resize(self->nobody, room);
         for (int i = 0; i < GROUPS_MAX; i++) {
             self->by_group[i] =
@@ -165,6 +169,7 @@ books_emitted(unsigned writer, kind_t kind)
         }
     }
     self->kinds[self->count] = (uint8_t)kind;
+    self->urgent[self->count] = urgent;
     self->nobody[self->count] = empty_groups(writer);
     for (int i = 0; i < GROUPS_MAX; i++) {
         self->by_group[i][self->count] = (begins_t){0};
@@ -346,7 +351,8 @@ books_begun(unsigned manager, kind_t kind, unsigned writer, uint64_t number,
         // switch while none was there.
         const writer_t *from = &books.writers[writer];
         bool alone = kind == KIND_KEPT || (from->shaken && number < from->calm);
-        uint64_t *last = &self->last[writer][alone ? kind : KINDS];
+        uint64_t *last =
+            &self->last[writer][alone ? kind : KINDS][from->urgent[number]];
         // What had not left for a member that went comes after younger ones.
         bool moved = books.marks && (kind == KIND_GROUP || kind == KIND_ONE);
         if (number < *last && !moved) {

@@ -28,12 +28,12 @@ void books_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 const char *books_broken(void); // NULL: nothing
 
 // books_writer begins a writer (of a life); books_emitted enters its next
-// notification; books_writer_end: its life has ended, what it had not settled
+// notification, which is more urgent than others or not; books_writer_end: its life has ended, what it had not settled
 // may be missing.
 // books_young: it has not emitted all kinds yet.  books_shaken: it may not know of everybody, until books_calm.
 unsigned books_writer(uint64_t life);
 uint64_t books_next(unsigned writer);
-void books_emitted(unsigned writer, kind_t kind);
+void books_emitted(unsigned writer, kind_t kind, bool urgent);
 void books_writer_end(unsigned writer);
 bool books_young(unsigned writer);
 void books_shaken(unsigned writer);

@@ -408,7 +408,9 @@ write_one(sim_node_t *self)
                   : chance < 12 ? 10000
                                 : draw(300);
     ProtobufCBinaryData padding = {size, zeros};
-    edri_emit_options_t options = {.no_wait = true};
+    bool urgent = kind != KIND_KEPT && draw(8) == 0;
+    edri_emit_options_t options = {
+        .no_wait = true, .priority = urgent ? 1 + 7 : 0};
     uint64_t number = books_next(self->writer);
     edri_err_t err = EDRI_OK;
     if (kind == KIND_ALL) {
@@ -433,7 +435,7 @@ write_one(sim_node_t *self)
         err = edri_emit(self->port, &sim_kept_type, &event.base, &options);
     }
     if (err == EDRI_OK) {
-        books_emitted(self->writer, kind);
+        books_emitted(self->writer, kind, urgent);
     }
 }
 

@@ -29,7 +29,8 @@ const char *edri_port_error(const edri_port_t *self);
 typedef struct edri_emit_options {
     bool set_deliver; // true: 'deliver' below counts
     edri_deliver_t deliver;
-    uint8_t priority; // 1 to 8: priority 0 to 7; 0: as the type says
+    uint8_t priority; // 1 to 8: priority 0 to 7; 0, and always for retained
+                      // types: as the type says
     uint32_t ttl_ms;  // dropped (counted) when not delivered by then
     bool no_wait;     // EDRI_AGAIN instead of waiting for a full receiver
 } edri_emit_options_t;

@@ -2,6 +2,7 @@
 // test_outq.c - what waits at the source, cut into frames.
 
 #include <criterion/criterion.h>
+#include <stdlib.h>
 
 #include "core/outq.h"
 
@@ -130,4 +131,105 @@ Test(outq, the_very_same_events_are_recognised)
     for (int i = 0; i < 4; i++) {
         outq_clear(&queues[i]);
     }
+}
+
+// append_as adds a small event of that priority; its number is its type.
+static void
+append_as(outq_t *queue, uint8_t priority, uint64_t number, blob_t *blob)
+{
+    static uint8_t bytes[1000];
+    envelope_t env = {.type = number,
+        .id = number,
+        .flags = envelope_flags(EDRI_NOTIFICATION, EDRI_ALL, priority)};
+    outq_append(queue, (slice_t){bytes, sizeof bytes}, &env, &(run_t){0}, blob);
+}
+
+static void
+expect_chunk(outq_t *queue, uint64_t first, uint32_t events)
+{
+    chunk_t *chunk = outq_take(queue);
+    cr_assert_not_null(chunk);
+    cr_expect_eq(chunk->types[0], first, "%lu", (unsigned long)chunk->types[0]);
+    cr_expect_eq(chunk->events, events);
+    chunk_drop(&chunk);
+}
+
+Test(outq, the_urgent_go_first_and_each_level_in_order)
+{
+    outq_t queue = {0};
+    append_as(&queue, 1, 1, NULL);
+    append_as(&queue, 1, 2, NULL);
+    append_as(&queue, 7, 3, NULL);
+    append_as(&queue, 3, 4, NULL);
+    append_as(&queue, 7, 5, NULL);
+    append_as(&queue, 1, 6, NULL);
+    append_as(&queue, 3, 7, NULL);
+    cr_expect_eq(queue.bytes, 7000);
+    cr_expect_eq(queue.events, 7);
+    expect_chunk(&queue, 3, 2);
+    expect_chunk(&queue, 4, 2);
+    expect_chunk(&queue, 1, 3);
+    cr_expect_eq(queue.bytes, 0);
+    cr_expect_null(queue.last);
+}
+
+Test(outq, the_lowest_still_moves)
+{
+    outq_t queue = {0};
+    append_as(&queue, 1, 1, NULL);
+    size_t before = 0;
+    bool found = false;
+    for (uint64_t i = 2; i < 2000 && !found; i++) {
+        append_as(&queue, 7, 2, NULL);
+        append_as(&queue, 7, 2, NULL); // they come twice as fast as they go
+        chunk_t *chunk = outq_take(&queue);
+        found = chunk->types[0] == 1;
+        before += chunk->size;
+        chunk_drop(&chunk);
+    }
+    cr_expect(found);
+    cr_expect_leq(before, OUTQ_PATIENCE + 2 * WIRE_BATCH_MAX);
+    outq_clear(&queue);
+}
+
+Test(outq, a_small_urgent_event_overtakes_a_body_that_is_half_sent)
+{
+    outq_t queue = {0};
+    append_as(&queue, 3, 1, blob_new(100000));
+    queue.first->blob_sent = 50000;
+    append_as(&queue, 5, 2, blob_new(20000));
+    append_as(&queue, 5, 3, NULL);
+    cr_expect_eq(queue.first->types[0], 1, "two bodies do not mix");
+    expect_chunk(&queue, 1, 1);
+    expect_chunk(&queue, 2, 1);
+    outq_clear(&queue);
+    append_as(&queue, 3, 5, blob_new(100000));
+    queue.first->blob_sent = 50000;
+    append_as(&queue, 5, 6, NULL);
+    expect_chunk(&queue, 6, 1);
+    expect_chunk(&queue, 5, 1);
+}
+
+Test(outq, what_makes_room_is_the_oldest_of_the_least_urgent)
+{
+    outq_t queue = {0};
+    uint64_t type = 0;
+    for (uint64_t i = 1; i < 5; i++) {
+        envelope_t env = {.type = i,
+            .id = i,
+            .flags = envelope_flags(
+                EDRI_NOTIFICATION, EDRI_ALL, i % 2 > 0 ? 1 : 6)};
+        size_t size = 0;
+        uint8_t *item = envelope_copy(&env, &size);
+        outq_append_as(&queue, EDRI_DROP_OLDEST, (slice_t){item, size}, &env,
+            &(run_t){0}, NULL);
+        free(item);
+    }
+    cr_expect_not(outq_drop_oldest(&queue, EDRI_DROP_NEWEST, &type));
+    static const uint64_t order[] = {1, 3, 2, 4};
+    for (int i = 0; i < 4; i++) {
+        cr_expect(outq_drop_oldest(&queue, EDRI_DROP_OLDEST, &type));
+        cr_expect_eq(type, order[i]);
+    }
+    cr_expect_not(outq_drop_oldest(&queue, EDRI_DROP_OLDEST, &type));
 }
