@@ -375,6 +375,25 @@ flow_out_held(const flow_out_t *self, uint32_t target)
     return held != NULL ? held->weight : 0;
 }
 
+bool
+flow_out_any(
+    const flow_out_t *self, uint32_t target, flow_test_fn *test, void *arg)
+{
+    const held_t *held = find_held(self, target);
+    const packet_t *at = held != NULL ? held->first : NULL;
+    for (; at != NULL; at = at->next) {
+        if (test(at, arg)) {
+            return true;
+        }
+    }
+    for (at = self->first; at != NULL; at = at->next) {
+        if (at->target == target && test(at, arg)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int64_t
 flow_out_due(const flow_out_t *self)
 {

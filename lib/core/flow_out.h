@@ -160,6 +160,12 @@ size_t flow_out_deny(flow_out_t *self, uint64_t first);
 // flow_out_held is how many bytes one manager has not settled.
 size_t flow_out_held(const flow_out_t *self, uint32_t target);
 
+// flow_out_any says whether 'test' is true of any frame for that manager that is
+// kept.
+typedef bool flow_test_fn(const packet_t *packet, void *arg);
+bool flow_out_any(
+    const flow_out_t *self, uint32_t target, flow_test_fn *test, void *arg);
+
 // flow_out_due says when flow_out_probe must be sent (INT64_MAX: never, all is
 // settled), if flow_out_asks: what has not been sent on this path asks for
 // itself when it goes.  flow_out_probe stamps it, behind what was sent.

@@ -25,11 +25,12 @@ chunk_has_type(const chunk_t *self, uint64_t type)
 
 // fits says whether an item may join the chunk.
 static bool
-fits(const chunk_t *chunk, edri_overflow_t policy, slice_t item,
-    const envelope_t *env, const run_t *origin, int64_t base_ms)
+fits(const outq_t *self, const chunk_t *chunk, edri_overflow_t policy,
+    slice_t item, const envelope_t *env, const run_t *origin, int64_t base_ms)
 {
     const run_t *mine = &chunk->origin;
     return chunk->blob == NULL && chunk->policy == policy &&
+           chunk->epoch == self->epoch &&
            chunk->priority == envelope_priority(env->flags) &&
            mine->life == origin->life && mine->token == origin->token &&
            mine->redelivered == origin->redelivered &&
@@ -59,6 +60,7 @@ new_chunk(outq_t *self, chunk_t *before, size_t capacity, const run_t *origin,
     atomic_init(&chunk->references, 1);
     chunk->origin = *origin;
     chunk->origin.base_ms = base_ms;
+    chunk->epoch = self->epoch;
     chunk->patience = OUTQ_PATIENCE;
     chunk->capacity = capacity < CHUNK_MIN ? CHUNK_MIN : capacity;
     chunk->data = mem_resize(NULL, chunk->capacity);
@@ -118,7 +120,7 @@ outq_append_as(outq_t *self, edri_overflow_t policy, slice_t item,
         chunk = find_place(self, priority, weight, blob != NULL);
     }
     if (chunk == NULL || blob != NULL ||
-        !fits(chunk, policy, item, env, origin, base)) {
+        !fits(self, chunk, policy, item, env, origin, base)) {
         chunk = new_chunk(self, chunk, item.len, origin, base);
         chunk->policy = policy;
         chunk->priority = priority;
@@ -144,6 +146,16 @@ outq_append_as(outq_t *self, edri_overflow_t policy, slice_t item,
     }
     self->bytes += weight;
     self->events++;
+}
+
+bool
+outq_older(const outq_t *self, uint64_t epoch)
+{
+    const chunk_t *chunk = self->first;
+    while (chunk != NULL && chunk->epoch >= epoch) {
+        chunk = chunk->next;
+    }
+    return chunk != NULL;
 }
 
 chunk_t *

@@ -3,9 +3,9 @@
 //
 // DESIGN
 // Envelopes are appended to the last chunk; a chunk is what becomes a frame:
-// at most WIRE_BATCH_MAX bytes, WIRE_TYPES_MAX types, one origin, one priority,
-// one base of time where it matters, and alone when it has an attachment.  So
-// cutting a frame is taking the first chunk.  From then on its bytes stand still: ZeroMQ
+// at most WIRE_BATCH_MAX bytes, WIRE_TYPES_MAX types, one origin, one priority, one
+// epoch, one base of time where it matters, and alone when it has an attachment.
+// So cutting a frame is taking the first chunk.  From then on its bytes stand still: ZeroMQ
 // sends them from where they are, while the flow keeps them (core/flow_out.h);
 // the last one frees them, in whatever thread.
 // Under load the chunks are full; a lone event is a chunk of its own and goes
@@ -36,6 +36,7 @@ typedef struct chunk {
     run_t origin;           // base_ms: when ttls began; 0: no ttl inside
     edri_overflow_t policy; // of all its events
     uint8_t priority;       // likewise
+    uint64_t epoch;         // likewise (core/keys.h)
     size_t patience;        // bytes that may still overtake it
     uint64_t sum;           // the books' (core/flow_out.h); see chunk_sum
     size_t start;           // bytes at the front that were dropped
@@ -56,7 +57,11 @@ typedef struct outq {
     chunk_t *last;
     size_t bytes; // of all chunks, attachments included
     size_t events;
+    uint64_t epoch; // that what is appended belongs to; the owner's
 } outq_t;
+
+// outq_older says whether something is in it of an older epoch than that.
+bool outq_older(const outq_t *self, uint64_t epoch);
 
 // outq_append copies one item (see batch_next) to the end; env is its routing
 // fields.  'blob' (or NULL) is taken over.

@@ -3,19 +3,12 @@
 
 #include "core/reach.h"
 
-// mix spreads the bits of a number (splitmix64, S. Vigna, 2015).
-static uint64_t
-mix(uint64_t x)
-{
-    x = (x ^ x >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
-    x = (x ^ x >> 27) * UINT64_C(0x94D049BB133111EB);
-    return x ^ x >> 31;
-}
+#include "base/hash.h"
 
 void
 reach_init(reach_t *self, uint64_t life, uint64_t other)
 {
-    *self = (reach_t){.pair = mix(life) ^ mix(other)};
+    *self = (reach_t){.pair = hash_mix(life) ^ hash_mix(other)};
 }
 
 int
@@ -34,7 +27,7 @@ reach_pick(reach_t *self, const reach_link_t *links, unsigned count, bool stray,
             *moved = false;
             return (int)i;
         }
-        uint64_t weight = mix(self->pair ^ links[i].life);
+        uint64_t weight = hash_mix(self->pair ^ links[i].life);
         if (found < 0 || weight > best) {
             found = (int)i;
             best = weight;

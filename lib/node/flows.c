@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "edri/log.h"
 #include "node/frames.h"
+#include "node/keyed.h"
 
 // A full switch gets this long to run down.
 #define FULL_MS 20
@@ -239,6 +240,7 @@ words_in(remote_t *self, const head_t *head)
         flow_in_word_of(self, head->flows[i]);
     }
     if (head->n_flows > 0) {
+        self->router->settled = true;
         go_on(self);
     }
     if (head->ask != 0) {
@@ -312,6 +314,13 @@ flows_settle(router_t *router)
     while (token != NULL) {
         token_t *below = token->below;
         remote_t *remote = token->remote;
+        router->settled = true;
+        if (remote == NULL) {
+            keyed_done(router, token);
+            token_free(router->tokens, token);
+            token = below;
+            continue;
+        }
         flow_in_done(&remote->in[token->lane], token->target, token->record);
         remote->movable -= token->movable;
         if (remote->gone_ms == 0 && remote->tell_ms == 0) {
@@ -347,7 +356,7 @@ give_back(router_t *router)
     flows_settle(router);
     for (token_t *at = router->tokens->open; at != NULL; at = at->next) {
         remote_t *remote = at->remote;
-        if (token_untouched(at) && remote->gone_ms == 0) {
+        if (remote != NULL && token_untouched(at) && remote->gone_ms == 0) {
             flow_in_return(&remote->in[at->lane], at->target, at->record);
             remote->tell_ms = router->now_ms;
         }

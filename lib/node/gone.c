@@ -84,6 +84,8 @@ dest_withdrawn(dest_t *self, uint64_t type)
     outq_t old = self->queue;
     chunk_t *chunk = NULL;
     self->queue = (outq_t){0};
+    bool within = self->remote->router->handing_over;
+    self->remote->router->handing_over = true;
     while ((chunk = outq_take(&old)) != NULL) {
         // A body that is half sent is sent whole: the manager has not gone.
         if (chunk->blob_sent > 0 || !chunk_has_type(chunk, type)) {
@@ -93,6 +95,7 @@ dest_withdrawn(dest_t *self, uint64_t type)
             chunk_drop(&chunk);
         }
     }
+    self->remote->router->handing_over = within;
     dest_check(self);
     dest_wake(self);
 }
@@ -187,6 +190,7 @@ remote_end(remote_t *self)
     router_t *router = self->router;
     self->end_ms = 0;
     self->gone_ms = router->now_ms;
+    router->settled = true;
     remote_leave(self);
     forget_credit(router, self->life);
     self->reach.links = 0;
@@ -200,6 +204,7 @@ remote_end(remote_t *self)
         self->dests[i]->queue = (outq_t){0};
     }
     leave_routes(self);
+    router->handing_over = true;
     for (int lane = 1; lane < LANES; lane++) {
         flow_out_give_up(&self->out[lane], hand_over, self);
     }
@@ -212,6 +217,7 @@ remote_end(remote_t *self)
         }
         dest_check(self->dests[i]);
     }
+    router->handing_over = false;
     free(queues);
     // What never left was asked elsewhere; the others end here.
     asked_life_gone(router, self->life);

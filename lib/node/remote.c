@@ -276,6 +276,7 @@ dest_send(dest_t *self, slice_t item, const envelope_t *env,
     run_t mine = {
         .base_ms = origin->base_ms, .redelivered = origin->redelivered};
     self->solid = self->solid || policy == EDRI_BLOCK;
+    self->queue.epoch = self->remote->router->epoch;
     overflow_put(
         &self->overflow, &self->queue, full, policy, item, env, &mine, blob);
     dest_wake(self);

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "core/choice.h"
+#include "node/keyed.h"
 #include "node/remote.h"
 #include "node/replay.h"
 
@@ -88,6 +89,16 @@ is_guest(const member_t *member)
     return member->dest != NULL && member->dest->remote->name[0] == '\0';
 }
 
+// set_keys tells those groups whose keys have a place who is there now.
+static void
+set_keys(router_t *router, route_t *self)
+{
+    keyed_set(router, self, "", &self->everybody);
+    for (size_t i = 0; i < self->group_count; i++) {
+        keyed_set(router, self, self->groups[i].name, &self->groups[i]);
+    }
+}
+
 static void
 rebuild(router_t *router, route_t *self)
 {
@@ -101,6 +112,9 @@ rebuild(router_t *router, route_t *self)
                                                 : member->dest->manager;
         join(find_group(self, name), member);
         join(&self->everybody, member);
+    }
+    if (self->keyed != NULL) {
+        set_keys(router, self);
     }
     if (self->absent != NULL) {
         adopt(router, self);
@@ -194,7 +208,8 @@ group_full(const group_t *group)
 size_t
 route_waiting(const route_t *self)
 {
-    size_t waiting = self->pending.bytes + self->held_bytes;
+    size_t waiting =
+        self->pending.bytes + self->held_bytes + keyed_waiting(self);
     for (const absent_t *at = self->absent; at != NULL; at = at->next) {
         waiting += at->queue.bytes;
     }
@@ -310,8 +325,13 @@ give(const member_t *member, const item_t *item)
     }
     blob_t *blob = blob_share(item->blob);
     if (member->slot != NULL) {
-        slot_offer(
-            member->slot, item->bytes, item->env, item->run, blob, policy);
+        run_t run = *item->run;
+        // What may be dropped is not waited for.
+        if (policy == EDRI_BLOCK && keyed_is(item->route, item->env) &&
+            envelope_movable(item->env->flags)) {
+            run.token = keyed_token(member->slot);
+        }
+        slot_offer(member->slot, item->bytes, item->env, &run, blob, policy);
     } else {
         dest_send(
             member->dest, item->bytes, item->env, item->run, blob, policy);
@@ -324,6 +344,24 @@ route_give(const route_t *route, const member_t *member, slice_t bytes,
 {
     item_t item = {bytes, env, run, blob, route};
     give(member, &item);
+}
+
+// give_one gives a notification to one member of a group, by its key or by load;
+// that of a key that is on the move waits.
+static void
+give_one(router_t *router, route_t *self, const char *name,
+    const group_t *group, const item_t *item)
+{
+    member_t member = {0};
+    bool seen = (item->env->flags & WIRE_NODE_ONLY) == 0;
+    if (!seen || !keyed_is(self, item->env)) {
+        member = choose(router, group);
+    } else if (!keyed_pick(router, self, name, group, item->env, &member)) {
+        keyed_hold(
+            router, self, name, item->bytes, item->env, item->run, item->blob);
+        return;
+    }
+    give(&member, item);
 }
 
 // may_reach says whether the event may go to that member; may_ask whether a
@@ -426,8 +464,8 @@ free_absent(absent_t *absent)
 
 // give_back directs what has waited for a group that is there again.
 static void
-give_back(router_t *router, const route_t *self, absent_t *absent,
-    const group_t *group)
+give_back(
+    router_t *router, route_t *self, absent_t *absent, const group_t *group)
 {
     chunk_t *chunk = NULL;
     while ((chunk = outq_take(&absent->queue)) != NULL) {
@@ -438,8 +476,7 @@ give_back(router_t *router, const route_t *self, absent_t *absent,
         while (batch_next(&rest, &bytes, &content) &&
                envelope_route(content, &env) == EDRI_OK) {
             item_t item = {bytes, &env, &chunk->origin, chunk->blob, self};
-            member_t member = choose(router, group);
-            give(&member, &item);
+            give_one(router, self, absent->name, group, &item);
         }
         slots_flush(router); // spans point into the chunk
         chunk_drop(&chunk);
@@ -460,11 +497,10 @@ note_back(route_t *self, const member_t *member)
     }
 }
 
-// has_members says whether somebody is there of the group.
-static bool
-has_members(const route_t *self, const absent_t *absent)
+bool
+route_has(const route_t *route, const char *name)
 {
-    const group_t *group = group_of(self, absent->name);
+    const group_t *group = group_of(route, name);
     return group != NULL && !is_empty(group);
 }
 
@@ -474,10 +510,10 @@ adopt(router_t *router, route_t *self)
 {
     for (absent_t **at = &self->absent; *at != NULL;) {
         absent_t *absent = *at;
-        if (has_members(self, absent)) {
+        if (route_has(self, absent->name)) {
             give_back(router, self, absent, group_of(self, absent->name));
         }
-        if (has_members(self, absent) && absent->members == 0) {
+        if (route_has(self, absent->name) && absent->members == 0) {
             *at = absent->next;
             free_absent(absent);
         } else {
@@ -521,7 +557,7 @@ wait_for(route_t *self, const item_t *item)
 {
     size_t count = 0;
     for (absent_t *at = self->absent; at != NULL; at = at->next) {
-        if (!has_members(self, at)) {
+        if (!route_has(self, at->name)) {
             outq_append(&at->queue, item->bytes, item->env, item->run,
                 blob_share(item->blob));
             count++;
@@ -540,8 +576,7 @@ route_again(router_t *router, route_t *self, const char *manager, slice_t bytes,
         .base_ms = origin->base_ms, .redelivered = origin->redelivered};
     item_t item = {bytes, env, &run, blob, self};
     if (group != NULL && !is_empty(group)) {
-        member_t member = choose(router, group);
-        give(&member, &item);
+        give_one(router, self, name, group, &item);
         return true;
     }
     absent_t *absent = wait ? make_absent(router, self, name)
@@ -580,11 +615,11 @@ distribute(router_t *router, route_t *self, const item_t *item)
         for (size_t i = 0; i < count; i++) {
             group_t group = visible(&groups[i], flags);
             if (!is_empty(&group)) {
-                member_t member = choose(router, &group);
-                give(&member, item);
+                const char *name = deliver == EDRI_ONE ? "" : group.name;
+                give_one(router, self, name, &group, item);
                 reached++;
                 if (self->retain != NULL) {
-                    replay_given(self, deliver == EDRI_ONE ? "" : group.name);
+                    replay_given(self, name);
                 }
             }
         }
@@ -621,6 +656,17 @@ direct_notification(router_t *router, route_t *self, const item_t *item)
     }
 }
 
+// choose_responder picks who is asked, by the request's key or by load.
+static member_t
+choose_responder(
+    router_t *router, route_t *self, const group_t *group, const item_t *item)
+{
+    bool keyed =
+        keyed_is(self, item->env) && (item->env->flags & WIRE_NODE_ONLY) == 0;
+    return keyed ? keyed_member(router, self, "", group, item->env)
+                 : choose(router, group);
+}
+
 static void
 ask_member(router_t *router, asked_t *asked, const member_t *member,
     const item_t *item)
@@ -643,7 +689,7 @@ route_ask(router_t *router, route_t *self, asked_t *asked, slice_t bytes,
     if (is_empty(&group)) {
         return false;
     }
-    member_t member = choose(router, &group);
+    member_t member = choose_responder(router, self, &group, &item);
     ask_member(router, asked, &member, &item);
     return true;
 }
@@ -668,7 +714,7 @@ direct_request(
             asked_keep(asked, item->bytes,
                 base_ms > 0 ? base_ms : router->now_ms, item->blob);
         }
-        member_t member = choose(router, &group);
+        member_t member = choose_responder(router, self, &group, item);
         ask_member(router, asked, &member, item);
         return;
     }
@@ -743,6 +789,7 @@ routes_destroy(router_t *router)
         free(route->handlers);
         free(route->observers);
         outq_clear(&route->pending);
+        keyed_clear(route);
         while (route->absent != NULL) {
             absent_t *next = route->absent->next;
             free_absent(route->absent);

@@ -10,9 +10,11 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "edri/log.h"
 #include "node/books.h"
 #include "node/ipc.h"
+#include "node/keyed.h"
 #include "node/replay.h"
 
 // Bells read in one wake-up.
@@ -25,10 +27,7 @@ uint64_t
 router_random(router_t *self)
 {
     // splitmix64 (S. Vigna, 2015): a choice, not a secret.
-    uint64_t z = self->random += UINT64_C(0x9E3779B97F4A7C15);
-    z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
-    return z ^ z >> 31;
+    return hash_mix(self->random += UINT64_C(0x9E3779B97F4A7C15));
 }
 
 void
@@ -376,6 +375,7 @@ pass(router_t *self, zmq_pollitem_t *items, const unsigned *links, int count)
     links_tick(self);
     flows_tick(self);
     asked_retry(self);
+    keyed_go_on(self);
     if (self->full.count > 0) {
         slots_check(self);
     }
@@ -493,6 +493,7 @@ router_make(edri_node_t *node)
     self->asked = map_new();
     self->now_ms = clock_ms();
     self->tokens = &node->tokens;
+    atomic_init(&self->open_gate.until_ms, GATE_FREE);
     self->random = random_u64();
     links_init(self, settings_text(node->settings, "node.switch"));
     return self;
@@ -540,6 +541,8 @@ router_free(router_t **self_p)
     list_clear(&self->retries);
     waiting_clear(self);
     list_clear(&self->spans);
+    list_clear(&self->tokened);
+    list_clear(&self->moving);
     list_clear(&self->full);
     list_clear(&self->flushing);
     list_clear(&self->ipc_slots);

@@ -11,6 +11,7 @@
 //   ipc.c        ports of other processes
 //   remote.c     other nodes: a queue and credit per manager there, paths
 //   flows.c      the words between the two ends of a flow, and their timers
+//   keyed.c      types with a key: where the events of each key go
 //   replay.c     retained types: what those get who come late
 //   books.c      what it holds and has dropped: for edri audit, and as events
 //   gone.c       what becomes of events whose receiver has left or ended
@@ -56,6 +57,7 @@ typedef struct remote remote_t;
 typedef struct link link_t;
 typedef struct asked asked_t;
 typedef struct seat seat_t;
+typedef struct keyed keyed_t;
 typedef struct line line_t;
 
 // list_t is a growing list of pointers.
@@ -78,6 +80,12 @@ typedef struct wish {
     uint32_t age_ms;
 } wish_t;
 
+// epoch_t counts the tokens of keyed events that a slot has from an epoch.
+typedef struct epoch {
+    uint64_t epoch;
+    size_t open;
+} epoch_t;
+
 struct slot {
     router_t *router;
     uint16_t number;
@@ -94,12 +102,15 @@ struct slot {
     list_t observes; // route_t
     wish_t *wishes;  // of retained types
     size_t wish_count;
-    seat_t *seat;   // how far it is with those (replay.h), or NULL
-    map_t *sources; // life → credit_in_t
-    uint64_t open;  // sum of credit_in_open of the sources
-    line_t *line;   // what waits of its events, or NULL
-    bool starved;   // a source waits for credit
-    bool flush;     // wants to know when all is sent
+    seat_t *seat;    // how far it is with those (replay.h), or NULL
+    map_t *sources;  // life → credit_in_t
+    uint64_t open;   // sum of credit_in_open of the sources
+    line_t *line;    // what waits of its events, or NULL
+    token_t *token;  // of the keyed events that it got in this pass, or NULL
+    epoch_t *epochs; // in which it got keyed events that are not settled
+    size_t epoch_count;
+    bool starved; // a source waits for credit
+    bool flush;   // wants to know when all is sent
     // items for it that stand side by side in the load being routed
     const uint8_t *span;
     size_t span_size;
@@ -198,6 +209,7 @@ struct route {
     bool closed;           // its gate
     list_t waiters;        // slots that wait for the gate
     struct absent *absent; // groups that are expected back
+    keyed_t *keyed;        // by group: where the events of each key go
     retain_t *retain;      // what is kept of the type, or NULL
 };
 
@@ -229,6 +241,9 @@ bool route_again(router_t *router, route_t *route, const char *manager,
 // is none now.
 bool route_ask(router_t *router, route_t *route, asked_t *asked, slice_t item,
     const envelope_t *env, const run_t *run, blob_t *blob);
+
+// route_has says whether somebody is there of the group ("": anybody at all).
+bool route_has(const route_t *route, const char *name);
 
 // routes_tick ends what has waited too long.
 void routes_tick(router_t *router);
@@ -519,6 +534,8 @@ struct router {
     tokens_t *tokens; // the node's
     list_t ready;     // slots to be read
     list_t spans;     // slots with a span
+    list_t tokened;   // slots with a token of this pass
+    list_t moving;    // routes whose keys may be on the move
     list_t full;      // slots over their limit or starved
     list_t flushing;  // slots that wait for a flush
     list_t ipc_slots; // ports of other processes
@@ -532,6 +549,10 @@ struct router {
     size_t body_bytes;   // of bodies coming in fragments
     uint64_t sessions;   // opened so far, on all links
     uint64_t last_path;  // newest path of any remote
+    uint64_t epoch;      // changes of groups with keys so far
+    bool settled;        // something has been settled since keyed_go_on
+    bool handing_over;   // what another had: it is older than all that waits
+    gate_t open_gate;    // of events that are this node's own
     list_t due;          // remotes that must be looked at, some time
     int64_t due_ms;      // the earliest of these
     bool opened;         // links may connect

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "node/keyed.h"
 #include "node/replay.h"
 
 // Beside a full box waits at most this part of its limit.
@@ -89,6 +90,7 @@ slot_detach(slot_t *self)
     (void)list_remove(&router->full, self);
     (void)list_remove(&router->flushing, self);
     (void)map_take(router->slots, self->number);
+    router->settled = true;
     asked_slot_gone(router, self->number);
     if (!self->ipc) {
         // From here on the port may be freed: the slot itself is not touched
@@ -111,11 +113,13 @@ slot_free(slot_t *self)
     list_clear(&self->handles);
     list_clear(&self->observes);
     free(self->wishes);
+    free(self->epochs);
     chunk_t *chunk = NULL;
     while ((chunk = outq_take(&self->flying)) != NULL ||
            (chunk = outq_take(&self->queue)) != NULL) {
         // What came from another node goes back to it when this one ends.
-        bool back = !self->ipc && chunk->origin.token != NULL;
+        const token_t *token = chunk->origin.token;
+        bool back = !self->ipc && token != NULL && token->remote != NULL;
         counter_add(&self->router->node->counters, COUNTER_LOST,
             back ? 0 : chunk->events);
         if (back) {
@@ -359,6 +363,7 @@ slots_flush(router_t *router)
         flush_span(router->spans.items[i]);
     }
     router->spans.count = 0;
+    keyed_flush(router);
 }
 
 // ----- room again

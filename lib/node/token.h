@@ -36,8 +36,9 @@ typedef struct token {
     struct token *before;
     struct token *below; // in the stack
     gate_t *gate;
-    void *remote;     // the source, the router's
+    void *remote;     // the source, the router's; NULL: this node (keyed.h)
     void *record;     // of its flow
+    uint64_t epoch;   // of this node's own keyed events
     atomic_uint left; // events that are not begun
     uint32_t target;
     uint64_t first; // seq

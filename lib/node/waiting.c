@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
-#include "node/router.h"
+#include "node/keyed.h"
 
 // line_t is what waits of one port, in its order.
 struct line {
@@ -213,7 +213,8 @@ waiting_any(const router_t *router)
     void *value = NULL;
     bool any = router->lines.count > 0;
     while (!any && map_next(router->routes, &cursor, NULL, &value)) {
-        any = ((const route_t *)value)->pending.first != NULL;
+        const route_t *route = value;
+        any = route->pending.first != NULL || keyed_waiting(route) > 0;
     }
     return any;
 }

@@ -149,8 +149,6 @@ warn_early(
         const char *name;
         bool set;
     } options[] = {
-        {"key", raw->key != NULL && raw->overflow != EDRI__OVERFLOW__LATEST},
-        {"priority", raw->has_priority},
         {"durable", raw->has_durable && raw->durable},
         {"lost", raw->has_lost},
     };

@@ -32,6 +32,8 @@ typedef struct writer {
     uint64_t count;
     uint64_t sure[GROUPS_MAX]; // below, the group may have had none in time
     begins_t *by_group[GROUPS_MAX]; // GROUP; ONE: in the first
+    // of GROUP events by group, key and urgency: newest unmarked, plus 1
+    uint64_t last[GROUPS_MAX][SIM_LANES][2];
 } writer_t;
 
 typedef struct manager {
@@ -302,6 +304,23 @@ got(manager_t *self, unsigned writer, uint64_t number)
     return &self->got[writer][number];
 }
 
+// begin_keyed checks that events of one key are begun in order, at whatever
+// member of the group.
+static void
+begin_keyed(unsigned group, unsigned manager, unsigned writer, uint64_t number)
+{
+    writer_t *from = &books.writers[writer];
+    uint64_t *last =
+        &from->last[group][number % SIM_LANES][from->urgent[number]];
+    if (number < *last) {
+        books_fail("GROUP event %u:%llu came to manager %u after number %llu "
+                   "of the same key",
+            writer, (unsigned long long)number, manager,
+            (unsigned long long)*last - 1);
+    }
+    *last = number + 1;
+}
+
 static void
 begin_copy(manager_t *self, unsigned manager, kind_t kind, unsigned writer,
     uint64_t number)
@@ -346,7 +365,10 @@ books_begun(unsigned manager, kind_t kind, unsigned writer, uint64_t number,
         books_fail("%s event %u:%llu has the mark, and nobody was given up",
             names[kind], writer, (unsigned long long)number);
     }
-    if (!marked) {
+    if (!marked && kind == KIND_GROUP) {
+        // A key that moves waits; events of others go on meanwhile.
+        begin_keyed(self->group, manager, writer, number);
+    } else if (!marked) {
         // What is replayed stands for itself, and so does what waited for a
         // switch while none was there.
         const writer_t *from = &books.writers[writer];
@@ -354,7 +376,7 @@ books_begun(unsigned manager, kind_t kind, unsigned writer, uint64_t number,
         uint64_t *last =
             &self->last[writer][alone ? kind : KINDS][from->urgent[number]];
         // What had not left for a member that went comes after younger ones.
-        bool moved = books.marks && (kind == KIND_GROUP || kind == KIND_ONE);
+        bool moved = books.marks && kind == KIND_ONE;
         if (number < *last && !moved) {
             books_fail("%s event %u:%llu came to manager %u after number %llu",
                 names[kind], writer, (unsigned long long)number, manager,

@@ -12,6 +12,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+// Keys of GROUP events: number % SIM_LANES.
+#define SIM_LANES 5
+
 typedef enum kind {
     KIND_ALL,
     KIND_GROUP,

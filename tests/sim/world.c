@@ -422,6 +422,7 @@ write_one(sim_node_t *self)
         Sim__Group event = SIM__GROUP__INIT;
         event.writer = self->writer, event.number = number;
         event.padding = padding;
+        event.lane = (uint32_t)(number % SIM_LANES);
         err = edri_emit(self->port, &sim_group_type, &event.base, &options);
     } else if (kind == KIND_ONE) {
         Sim__One event = SIM__ONE__INIT;

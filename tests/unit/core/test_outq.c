@@ -217,8 +217,8 @@ Test(outq, what_makes_room_is_the_oldest_of_the_least_urgent)
     for (uint64_t i = 1; i < 5; i++) {
         envelope_t env = {.type = i,
             .id = i,
-            .flags = envelope_flags(
-                EDRI_NOTIFICATION, EDRI_ALL, i % 2 > 0 ? 1 : 6)};
+            .flags =
+                envelope_flags(EDRI_NOTIFICATION, EDRI_ALL, i % 2 > 0 ? 1 : 6)};
         size_t size = 0;
         uint8_t *item = envelope_copy(&env, &size);
         outq_append_as(&queue, EDRI_DROP_OLDEST, (slice_t){item, size}, &env,
