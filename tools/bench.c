@@ -288,10 +288,10 @@ print_result(const result_t *r, bool json)
             r->scenario, r->size, r->count, r->mine.p50, r->mine.p99,
             r->mine.p999, r->baseline.p50, r->ratio);
     } else {
-        printf("%s: %zu bytes, %" PRIu64 " events: %.0f a second; raw %.0f a "
+        printf("%s: %zu bytes, %" PRIu64 " events: %.0f a second; %s %.0f a "
                "second; ratio %.2f\n",
-            r->scenario, r->size, r->count, r->events_per_s, r->baseline_per_s,
-            r->ratio);
+            r->scenario, r->size, r->count, r->events_per_s, r->against,
+            r->baseline_per_s, r->ratio);
     }
 }
 
@@ -306,7 +306,7 @@ read_count(const char *text, uint64_t *number)
 int
 word_bench(int argc, char **argv)
 {
-    result_t result = {.scenario = argc > 1 ? argv[1] : ""};
+    result_t result = {.scenario = argc > 1 ? argv[1] : "", .against = "raw"};
     uint64_t size = 64;
     uint64_t count = 0;
     bool json = false;
@@ -339,12 +339,16 @@ word_bench(int argc, char **argv)
         result.events_per_s = bench_through_switch(size, result.count);
     } else if (strcmp(result.scenario, "request") == 0) {
         bench_request(size, count > 0 ? count : 10000, &result);
+    } else if (strcmp(result.scenario, "keys") == 0) {
+        result.count = count > 0 ? count : 1000000;
+        bench_keys(result.count, &result);
     } else {
-        fprintf(stderr, "usage: edri bench local|switch|request [--size BYTES] "
-                        "[--count N] [--json]\n");
+        fprintf(stderr,
+            "usage: edri bench local|switch|request|keys [--size BYTES] "
+            "[--count N] [--json]\n");
         return 2;
     }
-    if (!result.request) {
+    if (result.ratio == 0) {
         result.ratio = result.events_per_s / result.baseline_per_s;
     }
     print_result(&result, json);

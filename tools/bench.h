@@ -21,6 +21,7 @@ typedef struct percentiles {
 // result_t is what one scenario gave.
 typedef struct result {
     const char *scenario;
+    const char *against; // what the baseline is
     size_t size;
     uint64_t count;
     double events_per_s;
@@ -64,6 +65,10 @@ typedef struct raw raw_t;
 raw_t *raw_begin(void);
 void raw_round_trips(raw_t *self, size_t size, double *us, size_t count);
 void raw_end(raw_t **self_p);
+
+// bench_keys measures the scenario 'keys': result->baseline_per_s is without
+// poisoned keys.
+void bench_keys(uint64_t count, result_t *result);
 
 // bench_request measures the scenario 'request'.
 void bench_request(size_t size, uint64_t count, result_t *result);

@@ -72,6 +72,10 @@ slot_grant(slot_t *self, uint64_t life, credit_in_t *credit)
 void
 frame_account(slot_t *slot, uint64_t life, size_t weight)
 {
+    const remote_t *remote = map_get(slot->router->remotes, life);
+    if (remote == NULL || remote->gone_ms != 0) {
+        return; // the rest of a life that has ended: nobody to give more to
+    }
     credit_in_t *credit = credit_of(slot, life);
     uint64_t before = credit_in_open(credit);
     if (!credit_in_received(credit, weight)) {

@@ -84,8 +84,9 @@ dest_withdrawn(dest_t *self, uint64_t type)
     outq_t old = self->queue;
     chunk_t *chunk = NULL;
     self->queue = (outq_t){0};
-    bool within = self->remote->router->handing_over;
-    self->remote->router->handing_over = true;
+    router_t *router = self->remote->router;
+    handing_t before = router->handing;
+    router->handing = HAND_QUEUED;
     while ((chunk = outq_take(&old)) != NULL) {
         // A body that is half sent is sent whole: the manager has not gone.
         if (chunk->blob_sent > 0 || !chunk_has_type(chunk, type)) {
@@ -95,7 +96,7 @@ dest_withdrawn(dest_t *self, uint64_t type)
             chunk_drop(&chunk);
         }
     }
-    self->remote->router->handing_over = within;
+    router->handing = before;
     dest_check(self);
     dest_wake(self);
 }
@@ -204,10 +205,11 @@ remote_end(remote_t *self)
         self->dests[i]->queue = (outq_t){0};
     }
     leave_routes(self);
-    router->handing_over = true;
+    router->handing = HAND_SENT;
     for (int lane = 1; lane < LANES; lane++) {
         flow_out_give_up(&self->out[lane], hand_over, self);
     }
+    router->handing = HAND_QUEUED;
     for (size_t i = 0; i < self->dest_count; i++) {
         chunk_t *chunk = NULL;
         self->dests[i]->bulk_wait = 0;
@@ -217,7 +219,7 @@ remote_end(remote_t *self)
         }
         dest_check(self->dests[i]);
     }
-    router->handing_over = false;
+    router->handing = HAND_NONE;
     free(queues);
     // What never left was asked elsewhere; the others end here.
     asked_life_gone(router, self->life);

@@ -200,9 +200,9 @@ static void
 let_go(router_t *router, route_t *route, keyed_t *self)
 {
     self->letting = true;
-    router->handing_over = true;
+    router->handing = HAND_QUEUED;
     give_all(router, route, self, &self->older);
-    router->handing_over = false;
+    router->handing = HAND_NONE;
     give_all(router, route, self, &self->held);
     self->letting = false;
 }
@@ -224,7 +224,7 @@ keyed_pick(router_t *router, route_t *route, const char *name,
     }
     // Older ones of the key first; what another member had is older still.
     if (may == KEYS_MAY && has_waiting(self) && !self->letting &&
-        !router->handing_over) {
+        router->handing == HAND_NONE) {
         let_go(router, route, self);
     }
     *member = natural(router, self, group, env->key);
@@ -236,8 +236,8 @@ keyed_hold(router_t *router, route_t *route, const char *name, slice_t item,
     const envelope_t *env, const run_t *run, blob_t *blob)
 {
     keyed_t *self = find(route, name);
-    outq_append(router->handing_over ? &self->older : &self->held, item, env,
-        run, blob_share(blob));
+    outq_append(router->handing != HAND_NONE ? &self->older : &self->held, item,
+        env, run, blob_share(blob));
     route_gate(router, route);
 }
 

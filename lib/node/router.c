@@ -493,6 +493,7 @@ router_make(edri_node_t *node)
     self->asked = map_new();
     self->now_ms = clock_ms();
     self->tokens = &node->tokens;
+    self->handing = HAND_NONE;
     atomic_init(&self->open_gate.until_ms, GATE_FREE);
     self->random = random_u64();
     links_init(self, settings_text(node->settings, "node.switch"));

@@ -5,7 +5,8 @@
 // One thread owns every socket of the node and all that stands here.  Files:
 //   router.c     the thread: polls, bells, the node's commands, timers
 //   slot.c       ports as the router sees them: delivery into their boxes
-//   route.c      types: who demands them, whom the next event goes to
+//   route.c      types: who demands them; direct.c: whom the next event goes to;
+//   absent.c     groups that are expected back
 //   waiting.c    events that wait until a switch has said who demands them
 //   asked.c      requests on their way, replies, errors
 //   ipc.c        ports of other processes
@@ -515,6 +516,14 @@ edri_err_t links_ask(router_t *router, const void *data, size_t size);
 
 // ----- the router
 
+// handing_t is what of another member's is being given to others: each is older,
+// of one key, than what comes behind it here.
+typedef enum handing {
+    HAND_SENT,   // what it was sent and did not begin
+    HAND_QUEUED, // what waited for it here
+    HAND_NONE    // new events
+} handing_t;
+
 struct router {
     edri_node_t *node;
     pthread_t thread;
@@ -551,7 +560,7 @@ struct router {
     uint64_t last_path;  // newest path of any remote
     uint64_t epoch;      // changes of groups with keys so far
     bool settled;        // something has been settled since keyed_go_on
-    bool handing_over;   // what another had: it is older than all that waits
+    handing_t handing;   // what is being given to others
     gate_t open_gate;    // of events that are this node's own
     list_t due;          // remotes that must be looked at, some time
     int64_t due_ms;      // the earliest of these

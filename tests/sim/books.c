@@ -14,7 +14,8 @@
 enum {
     WRITERS_MAX = 128,
     MANAGERS_MAX = 256,
-    GROUPS_MAX = 8
+    GROUPS_MAX = 8,
+    YOUNG_US = 1000000 // in which a switch answers, if it can
 };
 
 typedef struct begins {
@@ -24,11 +25,12 @@ typedef struct begins {
 
 typedef struct writer {
     bool ended;
-    bool shaken;     // it may not have known of everybody at first
-    uint64_t calm;   // from this number on it has
-    uint8_t *kinds;  // by number
-    uint8_t *urgent; // by number
-    uint8_t *nobody; // by number: bit per group that had no member
+    bool shaken;             // it may not have known of everybody at first
+    uint64_t calm;           // from this number on it has
+    int64_t first_us[KINDS]; // when it first emitted one; 0: not yet
+    uint8_t *kinds;          // by number
+    uint8_t *urgent;         // by number
+    uint8_t *nobody;         // by number: bit per group that had no member
     uint64_t count;
     uint64_t sure[GROUPS_MAX]; // below, the group may have had none in time
     begins_t *by_group[GROUPS_MAX]; // GROUP; ONE: in the first
@@ -171,6 +173,9 @@ books_emitted(unsigned writer, kind_t kind, bool urgent)
         }
     }
     self->kinds[self->count] = (uint8_t)kind;
+    if (self->first_us[kind] == 0) {
+        self->first_us[kind] = sim_now_us;
+    }
     self->urgent[self->count] = urgent;
     self->nobody[self->count] = empty_groups(writer);
     for (int i = 0; i < GROUPS_MAX; i++) {
@@ -190,23 +195,20 @@ bool
 books_young(unsigned writer)
 {
     const writer_t *self = &books.writers[writer];
-    unsigned kinds = 0;
-    for (uint64_t n = 0; n < self->count; n++) {
-        kinds |= 1u << self->kinds[n];
-        if (kinds == (1u << KINDS) - 1) {
-            return false;
+    for (int kind = 0; kind < KINDS; kind++) {
+        if (self->first_us[kind] == 0 ||
+            sim_now_us - self->first_us[kind] < YOUNG_US) {
+            return true;
         }
     }
-    return true;
+    return false;
 }
 
 void
 books_shaken(unsigned writer)
 {
-    if (!books.writers[writer].shaken) {
-        books.writers[writer].shaken = true;
-        books.writers[writer].calm = UINT64_MAX;
-    }
+    books.writers[writer].shaken = true;
+    books.writers[writer].calm = UINT64_MAX;
 }
 
 void

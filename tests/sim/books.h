@@ -33,7 +33,8 @@ const char *books_broken(void); // NULL: nothing
 // books_writer begins a writer (of a life); books_emitted enters its next
 // notification, which is more urgent than others or not; books_writer_end: its life has ended, what it had not settled
 // may be missing.
-// books_young: it has not emitted all kinds yet.  books_shaken: it may not know of everybody, until books_calm.
+// books_young: it has not emitted all kinds yet, or some only just now, and may
+// not have been told who wants them.  books_shaken: it may not know of everybody, until books_calm.
 unsigned books_writer(uint64_t life);
 uint64_t books_next(unsigned writer);
 void books_emitted(unsigned writer, kind_t kind, bool urgent);
