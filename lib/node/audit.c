@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// audit.c - the books of the running system, gathered and compared.
+// audit.c - the books of the running system, survey and compared.
 
 #include "edri/audit.h"
 
@@ -8,11 +8,11 @@
 
 #include "base/alloc.h"
 #include "edri/wire.pb-c.h"
-#include "node/gather.h"
 #include "node/node.h"
+#include "node/survey.h"
 
 struct edri_audit {
-    gathered_t gathered; // the names below point into this
+    survey_t survey; // the names below point into this
     size_t nodes;
     edri_audit_queue_t *queues;
     size_t queue_count;
@@ -36,8 +36,8 @@ lane_name(uint32_t lane)
 static const Edri__Link__Books *
 books_of(const edri_audit_t *self, uint64_t life)
 {
-    for (size_t i = 0; i < self->gathered.count; i++) {
-        const Edri__Link__Books *books = self->gathered.answers[i]->books;
+    for (size_t i = 0; i < self->survey.count; i++) {
+        const Edri__Link__Books *books = self->survey.answers[i]->books;
         if (books != NULL && books->life == life) {
             return books;
         }
@@ -145,19 +145,19 @@ edri_err_t
 edri_audit_new(edri_node_t *node, int timeout_ms, edri_audit_t **result_p)
 {
     Edri__Link__Ask question = EDRI__LINK__ASK__INIT;
-    gathered_t gathered;
+    survey_t survey;
     question.books = true;
     *result_p = NULL;
-    edri_err_t err = gather(node, &question, timeout_ms, &gathered);
+    edri_err_t err = survey_nodes(node, &question, timeout_ms, &survey);
     if (err != EDRI_OK) {
         return err;
     }
     edri_audit_t *self = mem_new(sizeof *self);
-    self->gathered = gathered;
-    self->nodes = gathered.count - 1;
-    for (size_t i = 0; i < gathered.count; i++) {
-        if (gathered.answers[i]->books != NULL) {
-            add_books(self, gathered.answers[i]->books);
+    self->survey = survey;
+    self->nodes = survey.count - 1;
+    for (size_t i = 0; i < survey.count; i++) {
+        if (survey.answers[i]->books != NULL) {
+            add_books(self, survey.answers[i]->books);
         }
     }
     *result_p = self;
@@ -172,7 +172,7 @@ edri_audit_destroy(edri_audit_t **self_p)
     if (self == NULL) {
         return;
     }
-    gathered_clear(&self->gathered);
+    survey_clear(&self->survey);
     free(self->queues);
     free(self->flows);
     free(self->drops);
@@ -212,8 +212,8 @@ edri_audit_nodes(const edri_audit_t *self)
 size_t
 edri_audit_silent(const edri_audit_t *self, const char *const **names_p)
 {
-    *names_p = self->gathered.silent;
-    return self->gathered.silent_count;
+    *names_p = self->survey.silent;
+    return self->survey.silent_count;
 }
 
 const char *

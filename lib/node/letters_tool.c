@@ -6,11 +6,11 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
-#include "node/gather.h"
 #include "node/node.h"
+#include "node/survey.h"
 
 struct edri_letters {
-    gathered_t gathered; // what the letters point into
+    survey_t survey; // what the letters point into
     edri_letter_t *letters;
     size_t count;
     uint64_t more;
@@ -19,7 +19,7 @@ struct edri_letters {
 // ask_letters asks one node, or (of NULL) all.
 static edri_err_t
 ask_letters(edri_node_t *node, Edri__Link__LettersAsk__Op op, const char *of,
-    uint64_t number, int timeout_ms, gathered_t *out)
+    uint64_t number, int timeout_ms, survey_t *out)
 {
     Edri__Link__Ask question = EDRI__LINK__ASK__INIT;
     Edri__Link__LettersAsk letters = EDRI__LINK__LETTERS_ASK__INIT;
@@ -28,15 +28,15 @@ ask_letters(edri_node_t *node, Edri__Link__LettersAsk__Op op, const char *of,
     letters.node = name;
     letters.number = number;
     question.letters = &letters;
-    edri_err_t err = gather(node, &question, timeout_ms, out);
+    edri_err_t err = survey_nodes(node, &question, timeout_ms, out);
     free(name);
     if (err == EDRI_OK && of != NULL && out->answers[0]->n_asked == 0) {
-        gathered_clear(out);
+        survey_clear(out);
         return node_fail(
             node, EDRI_NOT_FOUND, "%s: no such node is connected", of);
     }
     if (err == EDRI_OK && of != NULL && out->silent_count > 0) {
-        gathered_clear(out);
+        survey_clear(out);
         return node_fail(node, EDRI_DEADLINE, "%s did not answer in time", of);
     }
     return err;
@@ -75,17 +75,17 @@ edri_err_t
 edri_letters_new(edri_node_t *node, const char *of, uint64_t number,
     int timeout_ms, edri_letters_t **result_p)
 {
-    gathered_t gathered;
+    survey_t survey;
     *result_p = NULL;
     edri_err_t err = ask_letters(node, EDRI__LINK__LETTERS_ASK__OP__LIST, of,
-        number, timeout_ms, &gathered);
+        number, timeout_ms, &survey);
     if (err != EDRI_OK) {
         return err;
     }
     edri_letters_t *self = mem_new(sizeof *self);
-    self->gathered = gathered;
-    for (size_t i = 1; i < gathered.count; i++) {
-        const Edri__Link__Answer *answer = gathered.answers[i];
+    self->survey = survey;
+    for (size_t i = 1; i < survey.count; i++) {
+        const Edri__Link__Answer *answer = survey.answers[i];
         self->more += answer->letters_more;
         for (size_t j = 0; j < answer->n_letters; j++) {
             add_letter(self, answer->name, answer->letters[j]);
@@ -104,7 +104,7 @@ edri_letters_destroy(edri_letters_t **self_p)
     edri_letters_t *self = *self_p;
     *self_p = NULL;
     if (self != NULL) {
-        gathered_clear(&self->gathered);
+        survey_clear(&self->survey);
         free(self->letters);
         free(self);
     }
@@ -126,8 +126,8 @@ edri_letters_more(const edri_letters_t *self)
 size_t
 edri_letters_silent(const edri_letters_t *self, const char *const **names_p)
 {
-    *names_p = self->gathered.silent;
-    return self->gathered.silent_count;
+    *names_p = self->survey.silent;
+    return self->survey.silent_count;
 }
 
 // change retries or drops letters of one node.
@@ -135,17 +135,17 @@ static edri_err_t
 change(edri_node_t *node, Edri__Link__LettersAsk__Op op, const char *of,
     uint64_t number, int timeout_ms, uint64_t *count)
 {
-    gathered_t gathered;
+    survey_t survey;
     *count = 0;
     if (of == NULL) {
         return EDRI_INVAL;
     }
-    edri_err_t err = ask_letters(node, op, of, number, timeout_ms, &gathered);
+    edri_err_t err = ask_letters(node, op, of, number, timeout_ms, &survey);
     if (err != EDRI_OK) {
         return err;
     }
-    *count = gathered.answers[1]->letters_changed;
-    gathered_clear(&gathered);
+    *count = survey.answers[1]->letters_changed;
+    survey_clear(&survey);
     return *count > 0 ? EDRI_OK
                       : node_fail(node, EDRI_NOT_FOUND,
                             "%s has no such dead letter, or its manager is "

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// gather.c - questions that the switch passes on to nodes, and all their
+// survey.c - questions that the switch passes on to nodes, and all their
 // answers.
 
-#include "node/gather.h"
+#include "node/survey.h"
 
 #include <stdlib.h>
 
@@ -10,7 +10,7 @@
 #include "base/clock.h"
 
 static void
-add_answer(gathered_t *self, Edri__Link__Answer *answer)
+add_answer(survey_t *self, Edri__Link__Answer *answer)
 {
     self->answers =
         mem_resize(self->answers, (self->count + 1) * sizeof *self->answers);
@@ -18,7 +18,7 @@ add_answer(gathered_t *self, Edri__Link__Answer *answer)
 }
 
 static bool
-has_answered(const gathered_t *self, const char *name)
+has_answered(const survey_t *self, const char *name)
 {
     for (size_t i = 1; i < self->count; i++) {
         if (streq(self->answers[i]->name, name)) {
@@ -29,12 +29,12 @@ has_answered(const gathered_t *self, const char *name)
 }
 
 edri_err_t
-gather(edri_node_t *node, Edri__Link__Ask *question, int timeout_ms,
-    gathered_t *out)
+survey_nodes(
+    edri_node_t *node, Edri__Link__Ask *question, int timeout_ms, survey_t *out)
 {
     int64_t deadline_ms = clock_ms() + timeout_ms;
     Edri__Link__Answer *answer = NULL;
-    *out = (gathered_t){0};
+    *out = (survey_t){0};
     edri_err_t err = network_ask(node, question, deadline_ms, &answer);
     if (err != EDRI_OK) {
         return err;
@@ -57,12 +57,12 @@ gather(edri_node_t *node, Edri__Link__Ask *question, int timeout_ms,
 }
 
 void
-gathered_clear(gathered_t *self)
+survey_clear(survey_t *self)
 {
     for (size_t i = 0; i < self->count; i++) {
         edri__link__answer__free_unpacked(self->answers[i], NULL);
     }
     free(self->answers);
     free(self->silent);
-    *self = (gathered_t){0};
+    *self = (survey_t){0};
 }
