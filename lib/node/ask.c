@@ -82,8 +82,12 @@ give(edri_port_t *port, ask_t *ask, edri_answer_t *answer)
         unlink_ask(port, ask);
     }
     if (ask->fn != NULL) {
-        // May ask again on this port; 'ask' is out of the books when last.
+        // May ask again on this port; 'ask' is out of the books when last, and
+        // gone when the callback cancels it.
+        cause_t before = port->cause;
+        port->cause = ask->cause;
         ask->fn(ask->user, answer, ask->arg);
+        port->cause = before;
     }
     if (answer->last) {
         ask->done = true;
@@ -112,8 +116,10 @@ port_answer(edri_port_t *self, const reader_t *at)
     }
     char *text = str_printf("%.*s", (int)env.text.len,
         env.text.data != NULL ? (const char *)env.text.data : "");
-    edri_answer_t answer = {
-        .err = (edri_err_t)env.error, .text = text, .life = at->run->life};
+    edri_answer_t answer = {.request = ask->id,
+        .err = (edri_err_t)env.error,
+        .text = text,
+        .life = at->run->life};
     ProtobufCMessage *reply = NULL;
     if (answer.err == EDRI_OK) {
         slice_t body = env.body;
@@ -149,12 +155,36 @@ static void
 end_ask(edri_port_t *port, ask_t *ask, edri_err_t err)
 {
     char text[64] = "";
-    if (ask->all && err == EDRI_DEADLINE) {
+    if (ask->all) {
         snprintf(
             text, sizeof text, "%u of %u answered", ask->got, ask->expected);
     }
-    edri_answer_t answer = {.err = err, .text = text, .last = true};
+    edri_answer_t answer = {
+        .request = ask->id, .err = err, .text = text, .last = true};
     give(port, ask, &answer);
+}
+
+void
+ask_cancel(edri_port_t *port, ask_t *ask)
+{
+    port_cancel(port, ask->id);
+    end_ask(port, ask, EDRI_CANCELLED);
+}
+
+size_t
+ask_cancel_caused(edri_port_t *port, uint64_t event, uint64_t life)
+{
+    size_t ended = 0;
+    for (ask_t *ask = port->first_ask; ask != NULL;) {
+        if (ask->cause.event == event && ask->cause.life == life) {
+            ask_cancel(port, ask);
+            ended++;
+            ask = port->first_ask; // its callback may have changed the list
+        } else {
+            ask = ask->after;
+        }
+    }
+    return ended;
 }
 
 size_t

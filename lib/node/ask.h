@@ -13,6 +13,7 @@ struct ask {
     uint64_t id;
     int64_t deadline_ms;
     const edri_type_t *type;
+    cause_t cause;      // what it is asked for
     edri_answer_fn *fn; // NULL: edri_request waits
     edri_fn_t user;
     void *arg;
@@ -34,6 +35,12 @@ void ask_drop(edri_port_t *port, ask_t *ask);
 
 // ask_wait waits until it is done.  Returns its result.
 edri_err_t ask_wait(edri_port_t *port, ask_t *ask);
+
+// ask_cancel ends a request with EDRI_CANCELLED, and what was begun for it.
+void ask_cancel(edri_port_t *port, ask_t *ask);
+
+// ask_cancel_caused cancels what was asked for that event.  Returns how many.
+size_t ask_cancel_caused(edri_port_t *port, uint64_t event, uint64_t life);
 
 // ask_end_all ends every request with that error.
 void ask_end_all(edri_port_t *port, edri_err_t err);

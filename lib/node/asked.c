@@ -160,6 +160,66 @@ forget(router_t *router, asked_t *self)
     router->free_asked = self;
 }
 
+// ----- cancels
+
+static void
+cancel(router_t *router, asked_t *self)
+{
+    bool here = false;
+    for (size_t i = 0; i < self->count; i++) {
+        const responder_t *responder = &self->responders[i];
+        if (!responder->done && responder->dest != NULL) {
+            cancel_there(responder->dest, self->id);
+        }
+        here = here || (!responder->done && responder->dest == NULL);
+    }
+    if (here) {
+        cancel_here(router, 0, self->id);
+    }
+    counter_add(&router->node->counters, COUNTER_CANCELLED, 1);
+    forget(router, self);
+}
+
+bool
+asked_cancel(router_t *router, uint64_t id)
+{
+    asked_t *self = map_get(router->asked, id);
+    if (self != NULL) {
+        cancel(router, self);
+    }
+    return self != NULL;
+}
+
+void
+asked_cancel_all(router_t *router, uint16_t port)
+{
+    for (asked_t *self = router->first_asked; self != NULL;) {
+        asked_t *after = self->after;
+        if (self->port == port) {
+            cancel(router, self);
+        }
+        self = after;
+    }
+}
+
+static responder_t *
+find_member(asked_t *self, uint64_t life, uint32_t target)
+{
+    for (size_t i = 0; self != NULL && i < self->count; i++) {
+        responder_t *at = &self->responders[i];
+        if (!at->done && at->life == life && at->target == target) {
+            return at;
+        }
+    }
+    return NULL;
+}
+
+bool
+asked_open(const router_t *router, uint64_t id, uint64_t life, uint32_t target)
+{
+    return find_member(map_get(router->asked, id), life, target) != NULL;
+}
+
 // ----- words of the router itself
 
 // tell gives a port an envelope that the router made.
@@ -396,13 +456,7 @@ bool
 asked_unsent(router_t *router, uint64_t id, uint64_t life, uint32_t target)
 {
     asked_t *self = map_get(router->asked, id);
-    responder_t *responder = NULL;
-    for (size_t i = 0; self != NULL && i < self->count; i++) {
-        responder_t *at = &self->responders[i];
-        if (!at->done && at->life == life && at->target == target) {
-            responder = at;
-        }
-    }
+    responder_t *responder = find_member(self, life, target);
     if (responder == NULL) {
         return false;
     }

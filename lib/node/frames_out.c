@@ -371,6 +371,9 @@ send_body(link_t *link, dest_t *dest)
 static bool
 dest_turn(link_t *link, dest_t *dest)
 {
+    if (dest->stale) {
+        dest_sift(dest);
+    }
     const chunk_t *chunk = dest->queue.first;
     if (chunk == NULL || dest->bulk_wait != 0) {
         return false;

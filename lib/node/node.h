@@ -13,6 +13,7 @@
 #include "edri/node.h"
 #include "node/counters.h"
 #include "node/drops.h"
+#include "node/requests.h"
 #include "node/token.h"
 
 // Limits that every thread of the node reads; set before start, then fixed.
@@ -51,7 +52,8 @@ struct edri_node {
     _Atomic(phase_t) phase;
     counters_t counters;
     drops_t drops;
-    tokens_t tokens; // of frames in the hands of managers
+    tokens_t tokens;     // of frames in the hands of managers
+    requests_t requests; // in the hands of handlers
     // the setting-up thread's
     edri_manager_t **managers;
     size_t manager_count;

@@ -26,6 +26,7 @@
 #define BELL_DETACH 'd' // port → router: forget me; back: done
 #define BELL_GATE   'g' // port → router + type id: ring when it opens
 #define BELL_FLUSH  'f' // port → router: say so when all I emitted is sent
+#define BELL_CANCEL 'c' // port → router + id: nobody waits for that request
 #define BELL_DEMAND 'm' // port → router: my demands have changed
 #define BELL_QUIT   'q' // router → port: the node stops
 
@@ -38,6 +39,16 @@ typedef struct demand {
 } demand_t;
 
 typedef struct ask ask_t;
+
+// cause_t is what a port works for: the event whose handler runs, or whose
+// request's callback does.  What it emits and asks says so.
+typedef struct cause {
+    uint64_t event; // its id; 0: none
+    uint64_t life;
+    int64_t deadline_ms; // of what it asks, on clock_ms; -1: none
+    bool traced;
+    uint8_t trace[WIRE_TRACE_SIZE];
+} cause_t;
 
 struct edri_port {
     uint32_t magic;
@@ -60,12 +71,13 @@ struct edri_port {
     const edri_type_t *last_type; // cache of 'types'
     typeref_t *last_ref;
     uint64_t next_id;
+    uint64_t last_request;
     map_t *asks;      // id → ask_t that waits
     ask_t *first_ask; // by deadline, earliest first
     ask_t *last_ask;
-    uint64_t cause; // the event whose handler runs
-    uint64_t cause_life;
-    load_t *deferred; // taken while waiting: events inside
+    cause_t cause;
+    edri_task_t *task; // whose handler runs, or NULL
+    load_t *deferred;  // taken while waiting: events inside
     size_t deferred_count;
     load_t spare;         // memory for the next take
     atomic_bool attached; // written by the router, which then rings
@@ -89,8 +101,9 @@ edri_port_t *port_new(edri_node_t *node, const edri_port_t *like);
 // Returns EDRI_OK when rung, EDRI_DEADLINE, EDRI_CLOSED once the node stops.
 edri_err_t port_sleep(edri_port_t *self, int64_t deadline_ms);
 
-// port_pump handles replies that have come and overdue requests; loads with
-// events in them are kept in 'deferred'.  Returns how many callbacks ran.
+// port_pump handles replies that have come and overdue requests, and ends those
+// of a task that was cancelled; loads with events in them are kept in
+// 'deferred'.  Returns how many callbacks ran.
 size_t port_pump(edri_port_t *self);
 
 // port_answer handles one reply.  port_expire ends overdue requests and
@@ -101,6 +114,9 @@ int64_t port_deadline(const edri_port_t *self);
 
 // port_asking says whether callbacks are outstanding.
 bool port_asking(const edri_port_t *self);
+
+// port_cancel tells the router that nobody waits for that request any more.
+void port_cancel(edri_port_t *self, uint64_t request);
 
 // port_next_load takes what the manager works on next: deferred first.
 // *replies_done tells that its replies were handled already.

@@ -94,6 +94,7 @@ remote_free(remote_t *self)
         flow_in_clear(&self->in[lane]);
     }
     free(self->dests);
+    free(self->cancels);
     outq_clear(&self->replies);
     free(self->name);
     free(self);
@@ -250,6 +251,28 @@ dest_check(dest_t *self)
     } else if (self->queue.bytes <= limit / 2) {
         set_full(self, false);
         overflow_join(&self->overflow, &self->queue);
+    }
+}
+
+// is_open is the outq_keep_fn: whether somebody waits for the request.
+static bool
+is_open(const envelope_t *env, void *arg)
+{
+    const dest_t *self = arg;
+    return envelope_kind(env->flags) != EDRI_REQUEST ||
+           asked_open(
+               self->remote->router, env->id, self->remote->life, self->target);
+}
+
+void
+dest_sift(dest_t *self)
+{
+    size_t dropped = outq_sift(&self->queue, is_open, self);
+    counter_add(
+        &self->remote->router->node->counters, COUNTER_NOT_BEGUN, dropped);
+    self->stale = self->queue.first != NULL;
+    if (dropped > 0) {
+        dest_check(self);
     }
 }
 

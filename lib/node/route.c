@@ -654,6 +654,10 @@ direct_request(
 {
     uint32_t flags = item->env->flags;
     group_t group = visible(&self->everybody, flags);
+    if (cancels_has(&router->cancels, 0, item->env->id, router->now_ms)) {
+        counter_add(&router->node->counters, COUNTER_CANCELLED, 1);
+        return;
+    }
     if (is_empty(&group)) {
         counter_add(&router->node->counters, COUNTER_NOBODY, 1);
         asked_refuse(router, from, item->env, EDRI_NO_RESPONDER, "");

@@ -92,6 +92,13 @@ handle_bell(router_t *self, slot_t *slot, const uint8_t *word, size_t size)
         }
         return;
     }
+    case BELL_CANCEL: {
+        uint64_t id = 0;
+        memcpy(&id, word + 1, size == 9 ? 8 : 0);
+        drain_slot(self, slot); // the request comes first
+        cancel_asked(self, slot, id);
+        return;
+    }
     case BELL_FLUSH:
         if (!slot->flush) {
             slot->flush = true;

@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "edri/log.h"
+#include "node/ask.h"
 #include "wire/nesting.h"
 
 // ----- what a handler sees
@@ -102,6 +103,14 @@ edri_task_remaining_ms(const edri_task_t *self)
     }
     int64_t left = self->deadline_ms - clock_ms();
     return left > 0 ? left : 0;
+}
+
+bool
+edri_task_cancelled(const edri_task_t *self)
+{
+    return atomic_load_explicit(&self->cancelled_ms, memory_order_relaxed) !=
+               0 ||
+           (self->deadline_ms >= 0 && clock_ms() >= self->deadline_ms);
 }
 
 bool
@@ -206,6 +215,66 @@ handle(edri_task_t *self, slice_t body, ProtobufCMessage **reply_p)
     return err;
 }
 
+// begin_work lets the port know what it works for from here on; end_work that
+// it is done.
+static void
+begin_work(edri_task_t *self)
+{
+    cause_t *cause = &self->port->cause;
+    cause->event = self->env.id;
+    cause->life = self->life;
+    cause->deadline_ms = self->deadline_ms;
+    cause->traced = self->env.trace.len == WIRE_TRACE_SIZE;
+    if (cause->traced) {
+        memcpy(cause->trace, self->env.trace.data, WIRE_TRACE_SIZE);
+    }
+    self->port->task = self;
+}
+
+static void
+end_work(edri_task_t *self)
+{
+    edri_port_t *port = self->port;
+    port->task = NULL;
+    port->cause.event = port->cause.life = 0;
+    port->cause.deadline_ms = -1;
+    port->cause.traced = false;
+    if (atomic_load(&self->cancelled_ms) != 0) {
+        (void)ask_cancel_caused(port, self->env.id, self->life);
+    }
+    arena_reset(self->arena);
+}
+
+// run_request handles a request and answers, unless it was cancelled before.
+static void
+run_request(edri_task_t *self, slice_t body, int64_t now_ms)
+{
+    requests_t *requests = &self->port->node->requests;
+    ProtobufCMessage *reply = NULL;
+    if (!requests_enter(requests, self, now_ms)) {
+        counter_add(&self->port->node->counters, COUNTER_NOT_BEGUN, 1);
+        return;
+    }
+    begin_work(self);
+    edri_err_t err = handle(self, body, &reply);
+    requests_leave(requests, self);
+    port_reply(self->port, &self->env, self->life, err, self->text, reply);
+    end_work(self);
+}
+
+static void
+run_notification(edri_task_t *self, slice_t body)
+{
+    begin_work(self);
+    edri_err_t err = handle(self, body, &(ProtobufCMessage *){NULL});
+    if (err != EDRI_OK) {
+        edri_log_warn("HANDLER-FAILED", "type=%s error=%s text=\"%s\"",
+            self->handler->type->name, edri_err_name(err),
+            self->text != NULL ? self->text : "");
+    }
+    end_work(self);
+}
+
 void
 task_run(edri_task_t *self, slice_t content, blob_t *blob, const run_t *origin,
     int64_t now_ms)
@@ -232,21 +301,13 @@ task_run(edri_task_t *self, slice_t content, blob_t *blob, const run_t *origin,
     if (blob != NULL) {
         body = (slice_t){blob_data(blob), blob_size(blob)};
     }
-    port->cause = self->env.id;
-    port->cause_life = life;
     if (self->handler->observe != NULL) {
+        begin_work(self);
         observe(self, body);
+        end_work(self);
+    } else if (envelope_kind(self->env.flags) == EDRI_REQUEST) {
+        run_request(self, body, now_ms);
     } else {
-        ProtobufCMessage *reply = NULL;
-        edri_err_t err = handle(self, body, &reply);
-        if (envelope_kind(self->env.flags) == EDRI_REQUEST) {
-            port_reply(port, &self->env, life, err, self->text, reply);
-        } else if (err != EDRI_OK) {
-            edri_log_warn("HANDLER-FAILED", "type=%s error=%s text=\"%s\"",
-                self->handler->type->name, edri_err_name(err),
-                self->text != NULL ? self->text : "");
-        }
+        run_notification(self, body);
     }
-    port->cause = port->cause_life = 0;
-    arena_reset(self->arena);
 }

@@ -4,6 +4,8 @@
 #ifndef NODE_TASK_H
 #define NODE_TASK_H
 
+#include <stdatomic.h>
+
 #include "base/arena.h"
 #include "edri/manager.h"
 #include "node/port.h"
@@ -29,8 +31,12 @@ struct edri_task {
     envelope_t env;      // read whole; borrows from the load
     uint64_t life;       // of the emitter
     int64_t deadline_ms; // on clock_ms; -1: none
-    char *text;          // of the failure, in the arena
-    uint64_t missed;     // events that were dropped before it
+    // a request's: among those at work (node/requests.h)
+    struct edri_task *next;
+    struct edri_task *before;
+    _Atomic(int64_t) cancelled_ms; // since when; 0: it is not
+    char *text;                    // of the failure, in the arena
+    uint64_t missed;               // events that were dropped before it
 };
 
 // task_run unpacks the event, calls the handler and sends the reply or error.

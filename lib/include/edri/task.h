@@ -4,6 +4,7 @@
 #ifndef EDRI_TASK_H
 #define EDRI_TASK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -51,6 +52,13 @@ uint64_t edri_task_life(const edri_task_t *self);
 // edri_task_remaining_ms returns what is left until the event's deadline,
 // 0 when it has passed, -1 when there is none.
 int64_t edri_task_remaining_ms(const edri_task_t *self);
+
+// edri_task_cancelled returns true when nobody waits for the result any more:
+// the request was cancelled, its asker has ended, or the deadline has passed.  A
+// handler that works for long looks at it now and then and returns what it
+// likes, as a rule EDRI_CANCELLED; one that waits in edri_request is woken.
+// About 1 ns, or 40 where there is a deadline.  Any thread while the task lasts.
+bool edri_task_cancelled(const edri_task_t *self);
 
 // edri_task_redelivered returns true when the event may have been begun before
 // at a member that ended.
