@@ -28,6 +28,7 @@ typedef struct limits {
     int64_t closed_ms;    // a life that is missing is given up
     int64_t silent_ms;    // a group that ended is waited for
     int64_t retention_ms; // a life that has gone is remembered
+    int64_t grace_ms;     // a handler goes on that nobody waits for
 } limits_t;
 
 // The life of a node's threads.

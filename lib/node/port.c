@@ -168,6 +168,7 @@ port_new(edri_node_t *node, const edri_port_t *like)
         self->demand_count = like->demand_count;
         self->lossy = like->lossy;
         self->worker = like->worker;
+        self->drains = like->drains;
     }
     self->magic = PORT_MAGIC;
     self->node = node;

@@ -50,6 +50,13 @@ typedef struct cause {
     uint8_t trace[WIRE_TRACE_SIZE];
 } cause_t;
 
+// How far a manager is that wants to know when the node drains.
+typedef enum port_drain {
+    DRAIN_NOT,   // the node does not drain
+    DRAIN_ASKED, // by the router, which waits
+    DRAIN_TOLD   // by the manager, whose hook has returned
+} port_drain_t;
+
 struct edri_port {
     uint32_t magic;
     edri_node_t *node;
@@ -66,6 +73,8 @@ struct edri_port {
     bool lossy;
     _Atomic(uint64_t) missed; // dropped for it and not told; by the router
     bool worker;              // belongs to a manager's pool
+    bool drains;              // its manager wants to know of draining
+    _Atomic(port_drain_t) drain;
     // owner's
     map_t *types;                 // edri_type_t * → typeref_t
     const edri_type_t *last_type; // cache of 'types'

@@ -222,7 +222,8 @@ is_quiet(const router_t *self)
     while (map_next(self->slots, &cursor, NULL, &value)) {
         const slot_t *slot = value;
         if (slot_used(slot) > 0 ||
-            (!slot->ipc && box_used(slot->port->out) > 0)) {
+            (!slot->ipc && (atomic_load(&slot->port->drain) == DRAIN_ASKED ||
+                               box_used(slot->port->out) > 0))) {
             return false;
         }
     }
@@ -244,10 +245,26 @@ check_drained(router_t *self)
     }
 }
 
+// tell_drain tells the managers that have a hook for it.
+static void
+tell_drain(router_t *self)
+{
+    size_t cursor = 0;
+    void *value = NULL;
+    while (map_next(self->slots, &cursor, NULL, &value)) {
+        slot_t *slot = value;
+        if (!slot->ipc && slot->port->drains) {
+            atomic_store(&slot->port->drain, DRAIN_ASKED);
+            slot_ring(slot, 0);
+        }
+    }
+}
+
 static void
 begin_drain(router_t *self)
 {
     self->draining = true;
+    tell_drain(self);
     // InForce brings this forward; a switch that does not answer does not
     // hold us longer than it would hold a demand.
     bool linked = false;

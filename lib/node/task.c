@@ -23,7 +23,13 @@ edri_task_port(const edri_task_t *self)
 void *
 edri_task_state(const edri_task_t *self)
 {
-    return self->state;
+    return self->crew->state;
+}
+
+void *
+edri_task_worker_state(const edri_task_t *self)
+{
+    return self->worker;
 }
 
 void *
@@ -137,7 +143,39 @@ edri_task_error_text(const edri_task_t *self)
     return self->text != NULL ? self->text : "";
 }
 
+edri_err_t
+crew_begin(const crew_t *self, void **worker_p)
+{
+    *worker_p = NULL;
+    return self->begin != NULL
+               ? self->begin(self->manager, self->state, worker_p)
+               : EDRI_OK;
+}
+
+void
+crew_end(const crew_t *self, void **worker_p)
+{
+    if (self->end != NULL && *worker_p != NULL) {
+        self->end(*worker_p);
+    }
+    *worker_p = NULL;
+}
+
 // ----- running
+
+int64_t
+task_unwanted(const edri_task_t *self, uint64_t *id_p)
+{
+    *id_p = atomic_load(&self->running);
+    int64_t cancelled_ms = atomic_load(&self->cancelled_ms);
+    int64_t over_ms = atomic_load(&self->over_ms);
+    // Read again: it may have ended meanwhile, and another begun.
+    if (*id_p == 0 || atomic_load(&self->running) != *id_p) {
+        return INT64_MAX;
+    }
+    bool sooner = cancelled_ms != 0 && (over_ms < 0 || cancelled_ms < over_ms);
+    return sooner ? cancelled_ms : over_ms >= 0 ? over_ms : INT64_MAX;
+}
 
 static void *
 take_memory(void *arena, size_t size)
@@ -251,15 +289,20 @@ run_request(edri_task_t *self, slice_t body, int64_t now_ms)
 {
     requests_t *requests = &self->port->node->requests;
     ProtobufCMessage *reply = NULL;
+    atomic_store(&self->cancelled_ms, 0);
     if (!requests_enter(requests, self, now_ms)) {
         counter_add(&self->port->node->counters, COUNTER_NOT_BEGUN, 1);
         return;
     }
     begin_work(self);
+    atomic_store(&self->over_ms, self->deadline_ms);
+    atomic_store(&self->running, self->env.id);
     edri_err_t err = handle(self, body, &reply);
+    atomic_store(&self->running, 0);
     requests_leave(requests, self);
     port_reply(self->port, &self->env, self->life, err, self->text, reply);
     end_work(self);
+    atomic_store(&self->cancelled_ms, 0);
 }
 
 static void

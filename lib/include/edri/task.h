@@ -25,6 +25,10 @@ edri_port_t *edri_task_port(const edri_task_t *self);
 // edri_task_state returns what edri_manager_set_state set, or NULL.
 void *edri_task_state(const edri_task_t *self);
 
+// edri_task_worker_state returns what edri_manager_worker_state's 'begin' made
+// for the thread that runs the handler, or NULL.
+void *edri_task_worker_state(const edri_task_t *self);
+
 // edri_task_alloc returns 'size' zeroed bytes that live until the task has
 // ended and its reply is sent: for what the fields of a reply point at.
 // Never fails; aborts when out of memory.
