@@ -3,7 +3,6 @@
 
 #include "node/ask.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
@@ -66,6 +65,15 @@ remember_error(edri_port_t *port, const ask_t *ask, const edri_answer_t *answer)
             answer->text[0] != '\0' ? ": " : "", answer->text);
 }
 
+// sum_up says how a request to ALL ended; those that have not answered did so
+// with 'rest'.  To be freed by the caller.
+static char *
+sum_up(const ask_t *ask, edri_err_t rest)
+{
+    return ask->gather != NULL ? gather_text(ask->gather, rest)
+                               : str_dup("nobody was asked yet");
+}
+
 // give hands one answer to whoever asked and ends the request with the last.
 static void
 give(edri_port_t *port, ask_t *ask, edri_answer_t *answer)
@@ -80,6 +88,13 @@ give(edri_port_t *port, ask_t *ask, edri_answer_t *answer)
     }
     if (answer->last) {
         unlink_ask(port, ask);
+        if (ask->gather != NULL && ask->err != EDRI_OK) {
+            char *text = sum_up(ask, answer->err);
+            free(port->error);
+            port->error = str_printf("%s: %s", ask->type->name, text);
+            free(text);
+        }
+        gather_destroy(&ask->gather);
     }
     if (ask->fn != NULL) {
         // May ask again on this port; 'ask' is out of the books when last, and
@@ -110,8 +125,14 @@ port_answer(edri_port_t *self, const reader_t *at)
         counter_add(&self->node->counters, COUNTER_LATE, 1);
         return;
     }
+    slice_t body = env.body;
+    if (at->blob_p != NULL) {
+        body = (slice_t){blob_data(*at->blob_p), blob_size(*at->blob_p)};
+    }
     if ((env.flags & WIRE_ASKED) != 0) {
         ask->expected = (uint32_t)env.position;
+        gather_destroy(&ask->gather);
+        ask->gather = gather_new(body);
         return;
     }
     char *text = str_printf("%.*s", (int)env.text.len,
@@ -122,10 +143,6 @@ port_answer(edri_port_t *self, const reader_t *at)
         .life = at->run->life};
     ProtobufCMessage *reply = NULL;
     if (answer.err == EDRI_OK) {
-        slice_t body = env.body;
-        if (at->blob_p != NULL) {
-            body = (slice_t){blob_data(*at->blob_p), blob_size(*at->blob_p)};
-        }
         reply = nesting_fits(ask->type->reply, body)
                     ? protobuf_c_message_unpack(
                           ask->type->reply, NULL, body.len, body.data)
@@ -137,6 +154,10 @@ port_answer(edri_port_t *self, const reader_t *at)
                 str_printf("the reply is no %s", ask->type->reply->name);
             counter_add(&self->node->counters, COUNTER_UNDECODABLE, 1);
         }
+    }
+    if (ask->gather != NULL) {
+        gather_answer(ask->gather, answer.life, (uint32_t)env.position,
+            answer.err, answer.text);
     }
     answer.reply = reply;
     if (ask->fn == NULL && ask->reply == NULL) {
@@ -154,14 +175,11 @@ port_answer(edri_port_t *self, const reader_t *at)
 static void
 end_ask(edri_port_t *port, ask_t *ask, edri_err_t err)
 {
-    char text[64] = "";
-    if (ask->all) {
-        snprintf(
-            text, sizeof text, "%u of %u answered", ask->got, ask->expected);
-    }
+    char *text = ask->all ? sum_up(ask, err) : str_dup("");
     edri_answer_t answer = {
         .request = ask->id, .err = err, .text = text, .last = true};
     give(port, ask, &answer);
+    free(text);
 }
 
 void

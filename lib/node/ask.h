@@ -4,6 +4,7 @@
 #ifndef NODE_ASK_H
 #define NODE_ASK_H
 
+#include "core/gather.h"
 #include "node/port.h"
 
 // ask_t is one request on its way.
@@ -20,6 +21,7 @@ struct ask {
     bool all;  // to every responder
     bool heap; // freed when done; else the waiter's
     bool done;
+    gather_t *gather;  // of 'all': who was asked; NULL: not known yet
     uint32_t expected; // answers; 0: not known yet (all)
     uint32_t got;
     uint32_t replied;        // of these, without an error

@@ -222,45 +222,78 @@ asked_open(const router_t *router, uint64_t id, uint64_t life, uint32_t target)
 
 // ----- words of the router itself
 
-// tell gives a port an envelope that the router made.
+// tell gives a port an envelope that the router made, as if it came from 'life'.
 static void
-tell(router_t *router, slot_t *to, envelope_t *env)
+tell(router_t *router, slot_t *to, envelope_t *env, uint64_t life)
 {
-    size_t size = envelope_size(env, 0);
-    uint8_t small[512];
-    uint8_t *room = size <= sizeof small ? small : mem_resize(NULL, size);
-    (void)envelope_write(env, 0, room, size);
-    slots_flush(router);
-    slot_give(to, (slice_t){room, size}, env, &(run_t){0}, NULL);
-    slots_flush(router);
-    if (room != small) {
-        free(room);
+    blob_t *blob = NULL;
+    size_t size = 0;
+    if (env->body.len > WIRE_INLINE_MAX) {
+        blob = blob_new(env->body.len);
+        memcpy(blob_data(blob), env->body.data, env->body.len);
+        env->body = (slice_t){NULL, 0};
+        env->flags |= WIRE_ATTACHED;
     }
+    uint8_t *item = envelope_copy(env, &size);
+    slots_flush(router);
+    slot_give(to, (slice_t){item, size}, env, &(run_t){.life = life}, blob);
+    slots_flush(router);
+    free(item);
 }
 
+// tell_error ends a request, or (responder) what one of those was asked who got
+// it.
 static void
 tell_error(router_t *router, slot_t *to, uint64_t type, uint64_t request,
-    edri_err_t err, const char *text)
+    const responder_t *responder, edri_err_t err, const char *text)
 {
     envelope_t env = {.type = type,
         .flags = envelope_flags(EDRI_REPLY, EDRI_ONE, 3) | WIRE_LAST,
         .request = request,
         .error = (uint32_t)err,
+        .position = responder != NULL ? responder->target : 0,
         .text = {(const uint8_t *)text, strlen(text)}};
-    tell(router, to, &env);
+    tell(router, to, &env, responder != NULL ? responder->life : 0);
+}
+
+// describe writes down whom a request went to, for its asker.
+static void
+describe(const router_t *router, const responder_t *responder,
+    Edri__Wire__Responder *out)
+{
+    const slot_t *slot = map_get(router->slots, responder->target);
+    const dest_t *dest = responder->dest;
+    edri__wire__responder__init(out);
+    out->life = responder->life;
+    out->target = responder->target;
+    out->node = (char *)(uintptr_t)(dest != NULL ? dest->remote->name
+                                                 : router->node->name);
+    out->manager = dest != NULL ? dest->manager : slot->manager;
 }
 
 void
 asked_announce(router_t *router, const asked_t *self)
 {
     slot_t *port = map_get(router->slots, self->port);
-    if (port != NULL) {
-        envelope_t env = {.type = self->route->type,
-            .flags = envelope_flags(EDRI_REPLY, EDRI_ONE, 3) | WIRE_ASKED,
-            .request = self->id,
-            .position = self->capacity};
-        tell(router, port, &env);
+    Edri__Wire__Asked message = EDRI__WIRE__ASKED__INIT;
+    Edri__Wire__Responder *rows = mem_new(self->count * sizeof *rows);
+    message.responders = mem_new(self->count * sizeof *message.responders);
+    message.n_responders = self->count;
+    for (size_t i = 0; i < self->count; i++) {
+        describe(router, &self->responders[i], &rows[i]);
+        message.responders[i] = &rows[i];
     }
+    size_t size = edri__wire__asked__get_packed_size(&message);
+    uint8_t *body = mem_new(size + 1);
+    envelope_t env = {.type = self->route->type,
+        .flags = envelope_flags(EDRI_REPLY, EDRI_ONE, 3) | WIRE_ASKED,
+        .request = self->id,
+        .position = self->count,
+        .body = {body, edri__wire__asked__pack(&message, body)}};
+    tell(router, port, &env, 0);
+    free(body);
+    free(message.responders);
+    free(rows);
 }
 
 void
@@ -272,9 +305,9 @@ asked_refuse(router_t *router, slot_t *from, const envelope_t *env,
             .flags = envelope_flags(EDRI_REPLY, EDRI_ONE, 3) | WIRE_ASKED,
             .request = env->id,
             .position = 1};
-        tell(router, from, &announce);
+        tell(router, from, &announce, 0);
     }
-    tell_error(router, from, env->type, env->id, err, text);
+    tell_error(router, from, env->type, env->id, NULL, err, text);
 }
 
 // ----- replies
@@ -378,7 +411,7 @@ try_again(router_t *router, asked_t *self)
     if (!asked && !try_later(router, self, EDRI_NO_RESPONDER)) {
         slot_t *port = map_get(router->slots, self->port);
         if (port != NULL) {
-            tell_error(router, port, self->route->type, self->id,
+            tell_error(router, port, self->route->type, self->id, NULL,
                 EDRI_NO_RESPONDER, "");
         }
         forget(router, self);
@@ -410,9 +443,15 @@ asked_next(const router_t *router)
     return next;
 }
 
+// find_responder finds who of a life answers: of several, the reply says which.
 static responder_t *
-find_responder(asked_t *self, uint64_t life)
+find_responder(asked_t *self, uint64_t life, slice_t content)
 {
+    envelope_t env;
+    if (self->count > 1 && envelope_read(content, &env) == EDRI_OK &&
+        env.position != 0) {
+        return find_member(self, life, (uint32_t)env.position);
+    }
     for (size_t i = 0; i < self->count; i++) {
         if (!self->responders[i].done && self->responders[i].life == life) {
             return &self->responders[i];
@@ -427,7 +466,8 @@ asked_reply(router_t *router, slice_t item, slice_t content,
 {
     asked_t *self = map_get(router->asked, env->request);
     uint64_t from = life != 0 ? life : router->node->life;
-    responder_t *responder = self != NULL ? find_responder(self, from) : NULL;
+    responder_t *responder =
+        self != NULL ? find_responder(self, from, content) : NULL;
     if (responder == NULL || self->route->type != env->type) {
         counter_add(&router->node->counters, COUNTER_LATE, 1);
         return;
@@ -464,7 +504,8 @@ asked_unsent(router_t *router, uint64_t id, uint64_t life, uint32_t target)
     settle(self, responder);
     slot_t *port = map_get(router->slots, self->port);
     if (!again && port != NULL) {
-        tell_error(router, port, self->route->type, id, EDRI_DRAINING, "");
+        tell_error(
+            router, port, self->route->type, id, responder, EDRI_DRAINING, "");
     }
     if (self->open == 0) {
         forget(router, self);
@@ -498,7 +539,7 @@ end_responders(router_t *router, uint64_t life, uint32_t target)
                 continue;
             }
             if (!try_later(router, self, EDRI_RESPONDER_DIED)) {
-                tell_error(router, port, self->route->type, self->id,
+                tell_error(router, port, self->route->type, self->id, responder,
                     EDRI_RESPONDER_DIED, "");
             }
         }

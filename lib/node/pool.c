@@ -127,7 +127,7 @@ run_worker(void *arg)
 {
     worker_t *self = arg;
     pool_t *pool = self->pool;
-    edri_port_t like = {.worker = true};
+    edri_port_t like = {.worker = true, .target = pool->manager->number};
     thread_name(pool->handler->type->name);
     self->port = port_new(pool->manager->node, &like);
     self->task = (edri_task_t){.port = self->port,

@@ -168,6 +168,7 @@ port_new(edri_node_t *node, const edri_port_t *like)
         self->demand_count = like->demand_count;
         self->lossy = like->lossy;
         self->worker = like->worker;
+        self->target = like->target;
         self->drains = like->drains;
     }
     self->magic = PORT_MAGIC;
@@ -183,6 +184,7 @@ port_new(edri_node_t *node, const edri_port_t *like)
         self->serial = atomic_fetch_add(&node->next_serial, 1);
         self->number = number_of(self->serial);
     } while (shared_map_add(node->ports, self->number, self) != self);
+    self->target = self->manager != NULL ? self->number : self->target;
     // Ids go on from where an earlier port of that number cannot have come.
     self->next_id = (uint64_t)self->number << 48 |
                     (uint64_t)(self->serial / 65535 & 0xffff) << 32;
@@ -499,6 +501,7 @@ port_reply(edri_port_t *self, const envelope_t *asked, uint64_t life,
         .request = asked->id,
         .to = life,
         .error = (uint32_t)err,
+        .position = self->target,
     };
     body_t body = {0};
     char why[128];
@@ -684,18 +687,16 @@ defer(edri_port_t *self, const load_t *load)
     self->deferred[self->deferred_count++] = *load;
 }
 
-size_t
-port_pump(edri_port_t *self)
+// pump_load takes one load and handles its replies.  Returns false when there was
+// none: the box is armed then.
+static bool
+pump_load(edri_port_t *self, size_t *ran)
 {
     load_t load = self->spare;
     self->spare = (load_t){0};
-    size_t ran = port_expire(self, self->first_ask != NULL ? clock_ms() : 0);
-    if (self->task != NULL && atomic_load(&self->task->cancelled_ms) != 0) {
-        ran += ask_cancel_caused(self, self->task->env.id, self->task->life);
-    }
     if (!box_take(self->in, &load)) {
         self->spare = load;
-        return ran;
+        return false;
     }
     reader_t at = reader_begin(&load);
     envelope_t env;
@@ -704,20 +705,34 @@ port_pump(edri_port_t *self)
         if (envelope_kind(env.flags) == EDRI_REPLY &&
             (env.flags & WIRE_OBSERVED) == 0) {
             port_answer(self, &at);
-            ran++;
+            (*ran)++;
         } else {
             events = true;
         }
     }
     if (events) {
         defer(self, &load);
-        return ran;
+        return true;
     }
     size_t weight = load.weight;
     load_reset(&load);
     load_clear(&self->spare);
     self->spare = load;
     port_release(self, self->in, weight);
+    return true;
+}
+
+size_t
+port_pump(edri_port_t *self)
+{
+    size_t ran = port_expire(self, self->first_ask != NULL ? clock_ms() : 0);
+    if (self->task != NULL && atomic_load(&self->task->cancelled_ms) != 0) {
+        ran += ask_cancel_caused(self, self->task->env.id, self->task->life);
+    }
+    // Whoever sleeps after that must have found the box empty, else the next
+    // reply does not ring.
+    while (ran == 0 && pump_load(self, &ran)) {
+    }
     return ran;
 }
 

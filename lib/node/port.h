@@ -73,6 +73,7 @@ struct edri_port {
     bool lossy;
     _Atomic(uint64_t) missed; // dropped for it and not told; by the router
     bool worker;              // belongs to a manager's pool
+    uint16_t target;          // of the manager that it works for; 0: none
     bool drains;              // its manager wants to know of draining
     _Atomic(port_drain_t) drain;
     // owner's

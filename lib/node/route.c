@@ -682,12 +682,12 @@ direct_request(
     }
     asked_t *asked =
         asked_add(router, item->env, item->run, self, from, true, members);
-    asked_announce(router, asked);
     for (size_t i = 0; i < self->handler_count; i++) {
         if (may_ask(&self->handlers[i], flags)) {
             ask_member(router, asked, &self->handlers[i], item);
         }
     }
+    asked_announce(router, asked);
 }
 
 bool

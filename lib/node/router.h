@@ -278,7 +278,7 @@ void asked_keep(asked_t *self, slice_t item, int64_t base_ms, blob_t *blob);
 void asked_retry(router_t *router);
 int64_t asked_next(const router_t *router);
 
-// asked_announce tells the asker of a request to ALL how many were asked.
+// asked_announce tells the asker of a request to ALL who was asked.
 void asked_announce(router_t *router, const asked_t *self);
 
 // asked_refuse answers a request that went nowhere.

@@ -70,7 +70,7 @@ typedef struct edri_answer {
     edri_err_t err;                // EDRI_OK: 'reply' counts
     const char *text;              // of the error, or ""
     const ProtobufCMessage *reply; // NULL after an error
-    uint64_t life;                 // who answered; 0: nobody did
+    uint64_t life;                 // who answered, or had to; 0: nobody
     bool last;                     // no other answer comes
 } edri_answer_t;
 
@@ -106,7 +106,9 @@ edri_err_t edri_request_cancel(edri_port_t *self, uint64_t request);
 // called once for each answer or error, the last one marked; with nobody there
 // once, with EDRI_NO_RESPONDER.  *asked and *answered (may be NULL) say how
 // many were asked and how many replied.
-// Returns EDRI_OK when all replied, else the first error.
+// Returns EDRI_OK when all replied, else the first error; edri_port_error then
+// says how it ended, such as "shop.Quote: 7 of 8 answered; node-3/pricing:
+// responder ended, outcome unknown".
 edri_err_t edri_request_all(edri_port_t *self, const edri_type_t *type,
     const ProtobufCMessage *message, uint32_t timeout_ms, edri_answer_fn *fn,
     edri_fn_t user, void *arg, uint32_t *asked, uint32_t *answered);
