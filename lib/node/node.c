@@ -84,6 +84,7 @@ edri_node_new(int argc, char **argv)
     static const char *const open_sections[] = {"managers", NULL};
     edri_node_t *self = mem_new(sizeof *self);
     requests_init(&self->requests);
+    names_init(&self->names);
     self->magic = NODE_MAGIC;
     self->settings = settings_new(node_rows, open_sections);
     drops_init(&self->drops);
@@ -156,6 +157,7 @@ edri_node_destroy(edri_node_t **self_p)
     }
     drops_clear(&self->drops);
     requests_end(&self->requests);
+    names_end(&self->names);
     free(self->argv);
     free(self->error);
     free(self->first_error);

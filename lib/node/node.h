@@ -13,6 +13,7 @@
 #include "edri/node.h"
 #include "node/counters.h"
 #include "node/drops.h"
+#include "node/names.h"
 #include "node/requests.h"
 #include "node/token.h"
 
@@ -55,6 +56,7 @@ struct edri_node {
     drops_t drops;
     tokens_t tokens;     // of frames in the hands of managers
     requests_t requests; // in the hands of handlers
+    names_t names;       // of the lives that are known
     // the setting-up thread's
     edri_manager_t **managers;
     size_t manager_count;

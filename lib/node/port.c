@@ -3,6 +3,7 @@
 
 #include "node/port.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -396,6 +397,26 @@ fill_options(envelope_t *env, const edri_type_t *type, edri_kind_t kind,
                  (type->shareable ? 0 : WIRE_NODE_ONLY);
 }
 
+static slice_t
+trace_slice(const edri_trace_t *trace)
+{
+    static_assert(sizeof *trace == WIRE_TRACE_SIZE, "as on the wire");
+    return (slice_t){(const uint8_t *)trace, sizeof *trace};
+}
+
+edri_err_t
+edri_port_trace(edri_port_t *self, const edri_trace_t *trace)
+{
+    if (check_owner(self) != EDRI_OK) {
+        return EDRI_STATE;
+    }
+    self->cause.traced = trace != NULL;
+    if (trace != NULL) {
+        self->cause.trace = *trace;
+    }
+    return EDRI_OK;
+}
+
 // send_event checks, waits for room, not beyond deadline_ms (-1: none), and puts
 // the envelope into the box; 'env' has its flags and ttl.
 static edri_err_t
@@ -438,7 +459,7 @@ send_event(edri_port_t *self, typeref_t *ref, envelope_t *env, body_t *body,
     env->cause = self->cause.event;
     env->cause_life = self->cause.life;
     if (self->cause.traced) {
-        env->trace = (slice_t){self->cause.trace, WIRE_TRACE_SIZE};
+        env->trace = trace_slice(&self->cause.trace);
     }
     put(self, env, body);
     return EDRI_OK;
@@ -501,6 +522,7 @@ port_reply(edri_port_t *self, const envelope_t *asked, uint64_t life,
         .request = asked->id,
         .to = life,
         .error = (uint32_t)err,
+        .trace = asked->trace,
         .position = self->target,
     };
     body_t body = {0};

@@ -47,7 +47,7 @@ typedef struct cause {
     uint64_t life;
     int64_t deadline_ms; // of what it asks, on clock_ms; -1: none
     bool traced;
-    uint8_t trace[WIRE_TRACE_SIZE];
+    edri_trace_t trace;
 } cause_t;
 
 // How far a manager is that wants to know when the node drains.

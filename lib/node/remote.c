@@ -28,9 +28,11 @@ remote_find(router_t *router, uint64_t life, const char *name)
             flow_in_init(&self->in[lane]);
         }
         (void)map_put(router->remotes, life, self);
+        names_set(&router->node->names, life, name);
     } else if (name != NULL && self->name[0] == '\0') {
         free(self->name);
         self->name = str_dup(name);
+        names_set(&router->node->names, life, name);
     }
     return self;
 }
@@ -80,6 +82,7 @@ void
 remote_free(remote_t *self)
 {
     bodies_drop(self);
+    names_set(&self->router->node->names, self->life, NULL);
     map_destroy(&self->bodies);
     for (size_t i = 0; i < self->dest_count; i++) {
         dest_t *dest = self->dests[i];

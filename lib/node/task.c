@@ -101,6 +101,29 @@ edri_task_life(const edri_task_t *self)
     return self->life != 0 ? self->life : self->port->node->life;
 }
 
+const char *
+edri_task_sender(edri_task_t *self)
+{
+    edri_node_t *node = self->port->node;
+    if (self->life == 0) {
+        return node->name;
+    }
+    char *name = edri_task_alloc(self, NAME_MAX_SIZE);
+    names_get(&node->names, self->life, name);
+    return name;
+}
+
+bool
+edri_task_trace(const edri_task_t *self, edri_trace_t *out)
+{
+    bool traced = self->env.trace.len == sizeof *out;
+    *out = (edri_trace_t){{0}, {0}};
+    if (traced) {
+        memcpy(out, self->env.trace.data, sizeof *out);
+    }
+    return traced;
+}
+
 int64_t
 edri_task_remaining_ms(const edri_task_t *self)
 {
@@ -264,7 +287,7 @@ begin_work(edri_task_t *self)
     cause->deadline_ms = self->deadline_ms;
     cause->traced = self->env.trace.len == WIRE_TRACE_SIZE;
     if (cause->traced) {
-        memcpy(cause->trace, self->env.trace.data, WIRE_TRACE_SIZE);
+        memcpy(&cause->trace, self->env.trace.data, WIRE_TRACE_SIZE);
     }
     self->port->task = self;
 }

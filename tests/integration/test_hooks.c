@@ -402,3 +402,122 @@ Test(hooks, who_keeps_to_its_time_is_not_stuck)
     cr_expect_eq(counted(node, "workers.stuck"), 0);
     edri_node_destroy(&node);
 }
+
+// ----- senders and traces
+
+typedef struct seen {
+    edri_trace_t trace;
+    atomic_uint traced;
+    atomic_uint plain;
+    char sender[65];
+} seen_t;
+
+static void
+look(edri_task_t *task, seen_t *seen)
+{
+    edri_trace_t trace;
+    bool traced = edri_task_trace(task, &trace);
+    snprintf(seen->sender, sizeof seen->sender, "%s", edri_task_sender(task));
+    if (traced) {
+        seen->trace = trace;
+        seen->traced++;
+    } else {
+        seen->plain++;
+    }
+}
+
+static seen_t notes_seen, jobs_seen, replies_seen;
+
+static edri_err_t
+see_note(edri_task_t *task, const Work__Note *note)
+{
+    (void)note;
+    look(task, &notes_seen);
+    return EDRI_OK;
+}
+
+static edri_err_t
+see_job(edri_task_t *task, const Work__Job *job, Work__Result *result)
+{
+    Work__Note note = WORK__NOTE__INIT;
+    (void)job;
+    (void)result;
+    look(task, &jobs_seen);
+    return work_note_emit(edri_task_port(task), &note);
+}
+
+static void
+see_reply(edri_task_t *task, const Work__Result *result)
+{
+    (void)result;
+    look(task, &replies_seen);
+}
+
+Test(hooks, a_trace_goes_on_into_what_a_handler_emits)
+{
+    edri_trace_t trace = {{1, 2, 3}, {4, 5}};
+    hub_t hub = start_switch();
+    edri_node_t *lower = new_node(&hub, "lower");
+    work_note_handle(edri_node_manager(lower, "notes"), see_note, EDRI_METHOD);
+    work_job_observe(edri_node_manager(lower, "sees"), see_reply);
+    start(lower);
+    edri_node_t *upper = new_node(&hub, "upper");
+    work_job_handle(edri_node_manager(upper, "jobs"), see_job, EDRI_THREADS(1));
+    start(upper);
+    edri_node_t *client = new_node(&hub, "client");
+    work_below_handle(
+        edri_node_manager(client, "any"), use_mine_below, EDRI_METHOD);
+    start(client);
+    edri_port_t *port = edri_node_port(client);
+    Work__Job job = WORK__JOB__INIT;
+    Work__Result *result = NULL;
+    cr_assert_eq(edri_port_trace(port, &trace), EDRI_OK);
+    cr_assert_eq(work_job_request(port, &job, 0, &result), EDRI_OK);
+    work_job_reply_free(&result);
+    UNTIL(notes_seen.traced == 1 && replies_seen.traced == 1);
+    cr_expect_eq(memcmp(&jobs_seen.trace, &trace, sizeof trace), 0);
+    cr_expect_eq(memcmp(&notes_seen.trace, &trace, sizeof trace), 0);
+    cr_expect_eq(memcmp(&replies_seen.trace, &trace, sizeof trace), 0);
+    cr_assert_eq(edri_port_trace(port, NULL), EDRI_OK);
+    cr_assert_eq(work_job_request(port, &job, 0, &result), EDRI_OK);
+    work_job_reply_free(&result);
+    UNTIL(notes_seen.plain == 1 && replies_seen.plain == 1);
+    cr_expect_eq(jobs_seen.traced, 1, "a thread forgets it with its task");
+    edri_port_destroy(&port);
+    edri_node_t *nodes[] = {client, upper, lower};
+    for (int i = 0; i < 3; i++) {
+        cr_expect_eq(edri_node_stop(nodes[i], 5000), EDRI_OK);
+        edri_node_destroy(&nodes[i]);
+    }
+    stop_switch(&hub);
+}
+
+Test(hooks, a_task_knows_who_sent_it)
+{
+    work_t work = {.go = false};
+    hub_t hub = start_switch();
+    edri_node_t *upper = new_node(&hub, "upper");
+    work_job_handle(edri_node_manager(upper, "jobs"), see_job, EDRI_METHOD);
+    start(upper);
+    edri_node_t *client = new_node(&hub, "client");
+    add_worker(client, &work); // gets the notes of the upper node
+    start(client);
+    edri_port_t *ports[] = {edri_node_port(upper), edri_node_port(client)};
+    static const char *const senders[] = {"upper", "client"};
+    Work__Job job = WORK__JOB__INIT;
+    Work__Result *result = NULL;
+    for (int i = 0; i < 4; i++) { // its node is known from the first note on
+        cr_assert_eq(work_job_request(ports[i % 2], &job, 0, &result), EDRI_OK);
+        work_job_reply_free(&result);
+        UNTIL(work.notes == (unsigned)i + 1);
+        cr_expect_str_eq(
+            jobs_seen.sender, senders[i % 2], "%s", jobs_seen.sender);
+    }
+    edri_port_destroy(&ports[0]);
+    edri_port_destroy(&ports[1]);
+    cr_expect_eq(edri_node_stop(client, 5000), EDRI_OK);
+    cr_expect_eq(edri_node_stop(upper, 5000), EDRI_OK);
+    edri_node_destroy(&client);
+    edri_node_destroy(&upper);
+    stop_switch(&hub);
+}

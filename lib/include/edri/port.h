@@ -113,6 +113,12 @@ edri_err_t edri_request_all(edri_port_t *self, const edri_type_t *type,
     const ProtobufCMessage *message, uint32_t timeout_ms, edri_answer_fn *fn,
     edri_fn_t user, void *arg, uint32_t *asked, uint32_t *answered);
 
+// edri_port_trace says which trace it belongs to what the port emits and asks
+// from now on (NULL: none): in a handler or callback until it returns, else until
+// the next call.  A handler that makes a span of its own sets it here, with the
+// id of edri_task_trace.  Returns EDRI_OK, EDRI_STATE.
+edri_err_t edri_port_trace(edri_port_t *self, const edri_trace_t *trace);
+
 // edri_port_poll runs the callbacks of answers that have come, waiting up to
 // timeout_ms (-1: for ever) for the first.  Returns EDRI_OK if any ran,
 // EDRI_AGAIN if none did, EDRI_CLOSED, EDRI_STATE.

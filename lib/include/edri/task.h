@@ -14,6 +14,12 @@
 typedef struct edri_task edri_task_t;
 typedef struct edri_port edri_port_t;
 
+// edri_trace_t is what W3C Trace Context calls trace-id and parent-id.
+typedef struct edri_trace {
+    uint8_t id[16];
+    uint8_t parent[8];
+} edri_trace_t;
+
 // A task belongs to the thread that runs the handler and ends when the handler
 // returns.  A pool's thread then waits until the callbacks of the requests that
 // the handler began have run, before it takes its next task.
@@ -52,6 +58,15 @@ edri_err_t edri_task_fail(edri_task_t *self, edri_err_t err, const char *format,
 const edri_type_t *edri_task_type(const edri_task_t *self);
 uint64_t edri_task_id(const edri_task_t *self);
 uint64_t edri_task_life(const edri_task_t *self);
+
+// edri_task_sender returns the name of the node that emitted the event, or "":
+// it has none, or nothing is known of it here because it handles nothing that
+// this node emits.  Borrowed until the task ends.
+const char *edri_task_sender(edri_task_t *self);
+
+// edri_task_trace gives the trace that the event belongs to: it goes on into
+// all that the handler emits and asks.  Returns false when there is none.
+bool edri_task_trace(const edri_task_t *self, edri_trace_t *out);
 
 // edri_task_remaining_ms returns what is left until the event's deadline,
 // 0 when it has passed, -1 when there is none.
