@@ -132,7 +132,8 @@ port_answer(edri_port_t *self, const reader_t *at)
     if ((env.flags & WIRE_ASKED) != 0) {
         ask->expected = (uint32_t)env.position;
         gather_destroy(&ask->gather);
-        ask->gather = gather_new(body);
+        // Without names nobody was there.
+        ask->gather = body.len > 0 ? gather_new(body) : NULL;
         return;
     }
     char *text = str_printf("%.*s", (int)env.text.len,

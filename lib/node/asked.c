@@ -174,7 +174,7 @@ cancel(router_t *router, asked_t *self)
         here = here || (!responder->done && responder->dest == NULL);
     }
     if (here) {
-        cancel_here(router, 0, self->id);
+        cancel_here(router, 0, &self->id, 1);
     }
     counter_add(&router->node->counters, COUNTER_CANCELLED, 1);
     forget(router, self);
@@ -261,14 +261,18 @@ static void
 describe(const router_t *router, const responder_t *responder,
     Edri__Wire__Responder *out)
 {
-    const slot_t *slot = map_get(router->slots, responder->target);
     const dest_t *dest = responder->dest;
     edri__wire__responder__init(out);
     out->life = responder->life;
     out->target = responder->target;
-    out->node = (char *)(uintptr_t)(dest != NULL ? dest->remote->name
-                                                 : router->node->name);
-    out->manager = dest != NULL ? dest->manager : slot->manager;
+    if (dest == NULL) {
+        const slot_t *slot = map_get(router->slots, responder->target);
+        out->node = (char *)(uintptr_t)router->node->name;
+        out->manager = slot->manager;
+    } else {
+        out->node = dest->remote->name;
+        out->manager = dest->manager;
+    }
 }
 
 void

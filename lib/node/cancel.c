@@ -28,11 +28,15 @@ wake(uint16_t port, void *arg)
 }
 
 void
-cancel_here(router_t *router, uint64_t life, uint64_t id)
+cancel_here(router_t *router, uint64_t life, const uint64_t *ids, size_t count)
 {
-    requests_cancel(
-        &router->node->requests, life, id, router->now_ms, wake, router);
-    ipc_cancel(router, life, id);
+    for (size_t i = 0; i < count; i++) {
+        if (ids[i] != CANCELS_ALL) { // is nobody's
+            requests_cancel(&router->node->requests, life, ids[i],
+                router->now_ms, wake, router);
+        }
+    }
+    ipc_cancel(router, life, ids, count);
 }
 
 void

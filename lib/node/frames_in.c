@@ -266,10 +266,8 @@ control_in(const frame_t *frame)
         }
     }
     words_in(remote, head);
-    for (size_t i = 0; i < head->n_cancels; i++) {
-        if (head->cancels[i] != CANCELS_ALL) {
-            cancel_here(router, frame->life, head->cancels[i]);
-        }
+    if (head->n_cancels > 0) {
+        cancel_here(router, frame->life, head->cancels, head->n_cancels);
     }
     for (size_t i = 0; i < head->n_wants; i++) {
         slot_t *slot = map_get(router->slots, head->wants[i]->target);

@@ -217,15 +217,15 @@ ipc_flush(router_t *router)
 }
 
 void
-ipc_cancel(router_t *router, uint64_t life, uint64_t id)
+ipc_cancel(router_t *router, uint64_t life, const uint64_t *ids, size_t count)
 {
     for (size_t i = 0; i < router->ipc_slots.count; i++) {
         slot_t *slot = router->ipc_slots.items[i];
         if (slot->handles.count > 0) {
             head_t head = EDRI__WIRE__HEAD__INIT;
             head.from = life != 0 ? life : router->node->life;
-            head.cancels = &id;
-            head.n_cancels = 1;
+            head.cancels = (uint64_t *)(uintptr_t)ids;
+            head.n_cancels = count;
             (void)send_head(slot, &head, false);
         }
     }

@@ -622,7 +622,7 @@ begin_request(edri_port_t *self, const edri_type_t *type,
 uint64_t
 edri_port_last_request(const edri_port_t *self)
 {
-    return self->last_request;
+    return self != NULL ? self->last_request : 0;
 }
 
 edri_err_t

@@ -317,10 +317,11 @@ void asked_destroy(router_t *router);
 // cancel_asked: the port does not wait for its request any more.
 void cancel_asked(router_t *router, const slot_t *from, uint64_t id);
 
-// cancel_here tells the handlers of this node, which work on it for 'life' (0:
-// this node) or have not begun.  cancel_life does so for all that a life has
+// cancel_here tells the handlers of this node, which work on these requests of
+// 'life' (0: this node) or have not begun.  cancel_life does so for all that a life has
 // asked: it has ended, or was given up.
-void cancel_here(router_t *router, uint64_t life, uint64_t id);
+void cancel_here(
+    router_t *router, uint64_t life, const uint64_t *ids, size_t count);
 void cancel_life(router_t *router, uint64_t life);
 
 // cancel_there tells the node of a manager, and drops the request if it has not

@@ -296,13 +296,14 @@ static void
 end_work(edri_task_t *self)
 {
     edri_port_t *port = self->port;
+    if (atomic_load(&self->cancelled_ms) != 0) {
+        // Still with the task: a callback cannot ask again for it.
+        (void)ask_cancel_caused(port, self->env.id, self->life);
+    }
     port->task = NULL;
     port->cause.event = port->cause.life = 0;
     port->cause.deadline_ms = -1;
     port->cause.traced = false;
-    if (atomic_load(&self->cancelled_ms) != 0) {
-        (void)ask_cancel_caused(port, self->env.id, self->life);
-    }
     arena_reset(self->arena);
 }
 

@@ -272,6 +272,21 @@ Test(asking, who_did_not_answer_is_named)
     edri_node_destroy(&node);
 }
 
+Test(asking, everybody_may_be_nobody)
+{
+    many_t many = {0};
+    edri_node_t *node = edri_node_new(0, NULL);
+    start(node);
+    edri_port_t *port = edri_node_port(node);
+    cr_expect_eq(
+        ask_all(port, WORK__HOW__AT_ONCE, 0, &many), EDRI_NO_RESPONDER);
+    cr_expect_str_eq(
+        edri_port_error(port), "work.Below: nobody handles this request");
+    cr_expect_eq(many.ended, 1);
+    edri_port_destroy(&port);
+    edri_node_destroy(&node);
+}
+
 static void
 cancel_at_first(
     const edri_answer_t *answer, const Work__Result *result, void *arg)

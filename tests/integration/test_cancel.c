@@ -225,6 +225,32 @@ Test(cancel, a_request_without_time_left_is_not_asked)
     in_both_worlds(is_over);
 }
 
+Test(cancel, a_request_waits_for_room_no_longer_than_it_has_time)
+{
+    bench_t self = {0};
+    answers_t answers = {0};
+    self.client = self.upper = self.lower = edri_node_new(0, NULL);
+    edri_node_set(self.client, "node.manager_queue", "16K");
+    add_upper(&self, EDRI_METHOD);
+    start(self.client);
+    self.port = edri_node_port(self.client);
+    ask(&self, WORK__HOW__HELD, 0, 0, &answers);
+    UNTIL(self.above.begun == 1);
+    Work__Job job = WORK__JOB__INIT;
+    uint8_t zeros[6000] = {0};
+    job.padding = (ProtobufCBinaryData){sizeof zeros, zeros};
+    edri_err_t err = EDRI_OK;
+    int64_t began_ms = clock_ms();
+    for (int i = 0; i < 100 && err == EDRI_OK; i++) {
+        err = work_job_request_async(self.port, &job, 100, on_answer, &answers);
+    }
+    cr_expect_eq(err, EDRI_DEADLINE);
+    cr_expect_lt(clock_ms() - began_ms, 4000, "emit.wait is 5 s");
+    cr_expect_str_eq(edri_port_error(self.port),
+        "work.Job: a receiver is full, and the deadline has passed");
+    end(&self);
+}
+
 static edri_err_t
 emit_note(edri_task_t *task, const Work__Job *job, Work__Result *result)
 {
@@ -443,6 +469,54 @@ Test(cancel, what_waits_for_somebody_to_be_known_does_not_leave)
     cr_expect_eq(self.above.begun, 1);
     cr_expect_eq(counted(self.client, "requests.cancelled"), 1);
     end(&self);
+}
+
+// ----- callbacks that do not give up
+
+static atomic_uint asked_again;
+
+static void
+ask_again(const edri_answer_t *answer, const Work__Result *result, void *arg)
+{
+    Work__Below below = WORK__BELOW__INIT;
+    (void)answer;
+    (void)result;
+    below.how = WORK__HOW__UNTIL_WANTED;
+    asked_again++;
+    (void)work_below_request_async(arg, &below, 0, ask_again, arg);
+}
+
+static edri_err_t
+never_give_up(edri_task_t *task, const Work__Job *job, Work__Result *result)
+{
+    (void)job;
+    (void)result;
+    ask_again(NULL, NULL, edri_task_port(task));
+    work_spin(task, edri_task_state(task), false);
+    return EDRI_CANCELLED;
+}
+
+Test(cancel, a_callback_cannot_ask_again_for_a_cancelled_task)
+{
+    for (int i = 0; i < 2; i++) {
+        bench_t self = {0};
+        answers_t answers = {0};
+        asked_again = 0;
+        self.client = self.upper = self.lower = edri_node_new(0, NULL);
+        edri_manager_t *upper = edri_node_manager(self.upper, "upper");
+        edri_manager_set_state(upper, &self.above, NULL);
+        work_job_handle(
+            upper, never_give_up, i == 0 ? EDRI_METHOD : EDRI_THREADS(1));
+        add_lower(&self, EDRI_THREADS(2));
+        start(self.client);
+        self.port = edri_node_port(self.client);
+        uint64_t request = ask(&self, 0, 0, 0, &answers);
+        UNTIL(self.below.begun == 1);
+        cr_assert_eq(edri_request_cancel(self.port, request), EDRI_OK);
+        UNTIL(self.below.ended == 1 && asked_again == 2);
+        end(&self);
+        cr_expect_eq(asked_again, 2, "its callback, once");
+    }
 }
 
 // ----- hostile words

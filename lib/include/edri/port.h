@@ -53,13 +53,13 @@ edri_err_t edri_emit_packed(edri_port_t *self, const edri_type_t *type,
 
 // edri_request sends a request and waits for its reply.  timeout_ms 0 means
 // the type's; what a handler asks, or a callback of what it asked, has at most
-// what is left of its task's deadline.  On EDRI_OK *reply_p is the caller's, to be freed with
-// protobuf_c_message_free_unpacked(reply, NULL); else it is NULL.
+// what is left of its task's deadline.  On EDRI_OK *reply_p is the caller's, to
+// be freed with protobuf_c_message_free_unpacked(reply, NULL); else it is NULL.
 // Returns EDRI_OK; EDRI_NO_RESPONDER, EDRI_RESPONDER_DIED, EDRI_DEADLINE,
 // EDRI_UNDECODABLE, EDRI_OVERLOADED; EDRI_CANCELLED as soon as the task that
-// asks is cancelled; whatever error the handler returned (its
-// text in edri_port_error); or as edri_emit.  While it waits, callbacks of
-// other requests of this port may run.
+// asks is cancelled; whatever error the handler returned (its text in
+// edri_port_error); or as edri_emit.  While it waits, callbacks of other
+// requests of this port may run.
 edri_err_t edri_request(edri_port_t *self, const edri_type_t *type,
     const ProtobufCMessage *message, uint32_t timeout_ms,
     ProtobufCMessage **reply_p);
