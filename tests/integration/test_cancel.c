@@ -241,13 +241,14 @@ Test(cancel, a_request_waits_for_room_no_longer_than_it_has_time)
     job.padding = (ProtobufCBinaryData){sizeof zeros, zeros};
     edri_err_t err = EDRI_OK;
     int64_t began_ms = clock_ms();
-    for (int i = 0; i < 100 && err == EDRI_OK; i++) {
+    for (int i = 0; i < 10000 && err == EDRI_OK; i++) {
         err = work_job_request_async(self.port, &job, 100, on_answer, &answers);
     }
     cr_expect_eq(err, EDRI_DEADLINE);
     cr_expect_lt(clock_ms() - began_ms, 4000, "emit.wait is 5 s");
-    cr_expect_str_eq(edri_port_error(self.port),
-        "work.Job: a receiver is full, and the deadline has passed");
+    cr_expect_not_null(
+        strstr(edri_port_error(self.port), " is full, and the deadline has"),
+        "%s", edri_port_error(self.port));
     end(&self);
 }
 
