@@ -213,6 +213,21 @@ finish_flushes(router_t *self)
 
 // ----- draining
 
+// is_busy says whether a port has something that must be done before the node
+// may end.  Ports that are no manager's get replies only: who waits for one has
+// it, and those that come late may lie there for ever.
+static bool
+is_busy(const slot_t *slot)
+{
+    bool works = slot->ipc || slot->manager != NULL;
+    if (works && slot_used(slot) > 0) {
+        return true;
+    }
+    // In this order: what a hook emits is there before it says so.
+    return !slot->ipc && (atomic_load(&slot->port->drain) == DRAIN_ASKED ||
+                             box_used(slot->port->out) > 0);
+}
+
 // is_quiet says whether nothing of this node's own is under way.
 static bool
 is_quiet(const router_t *self)
@@ -220,10 +235,7 @@ is_quiet(const router_t *self)
     size_t cursor = 0;
     void *value = NULL;
     while (map_next(self->slots, &cursor, NULL, &value)) {
-        const slot_t *slot = value;
-        if (slot_used(slot) > 0 ||
-            (!slot->ipc && (atomic_load(&slot->port->drain) == DRAIN_ASKED ||
-                               box_used(slot->port->out) > 0))) {
+        if (is_busy(value)) {
             return false;
         }
     }
