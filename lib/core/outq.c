@@ -223,6 +223,46 @@ outq_drop_oldest(outq_t *self, edri_overflow_t policy, uint64_t *type_p)
     return true;
 }
 
+// sift moves what is kept of a chunk to its front.
+static void
+sift(chunk_t *chunk, outq_keep_fn *keep, void *arg)
+{
+    slice_t rest = chunk_batch(chunk);
+    uint8_t *to = chunk->data + chunk->start;
+    slice_t item;
+    slice_t content;
+    envelope_t env;
+    while (batch_next(&rest, &item, &content)) {
+        if (envelope_route(content, &env) != EDRI_OK || keep(&env, arg)) {
+            memmove(to, item.data, item.len);
+            to += item.len;
+        } else {
+            chunk->events--;
+        }
+    }
+    chunk->size = (size_t)(to - chunk->data) - chunk->start;
+    chunk->sum = flow_sum_batch(chunk_batch(chunk));
+}
+
+size_t
+outq_sift(outq_t *self, outq_keep_fn *keep, void *arg)
+{
+    chunk_t *chunk = self->first;
+    if (chunk == NULL || chunk->blob_sent > 0) {
+        return 0;
+    }
+    uint32_t events = chunk->events;
+    size_t size = chunk->size;
+    sift(chunk, keep, arg);
+    self->bytes -= size - chunk->size;
+    self->events -= events - chunk->events;
+    size_t dropped = events - chunk->events;
+    if (chunk->events == 0) {
+        unlink_chunk(self, NULL, chunk);
+    }
+    return dropped;
+}
+
 bool
 chunk_same(const chunk_t *self, const chunk_t *other)
 {

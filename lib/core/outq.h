@@ -77,6 +77,11 @@ void outq_append_as(outq_t *self, edri_overflow_t policy, slice_t item,
 // begun to be sent, the oldest.  Returns false when there is none; else *type_p is its type.
 bool outq_drop_oldest(outq_t *self, edri_overflow_t policy, uint64_t *type_p);
 
+// outq_sift drops, of the first chunk, what 'keep' does not want; a chunk that
+// has begun to be sent stays whole.  Returns how many events went.
+typedef bool outq_keep_fn(const envelope_t *env, void *arg);
+size_t outq_sift(outq_t *self, outq_keep_fn *keep, void *arg);
+
 // outq_put appends a whole chunk, which is taken over.
 void outq_put(outq_t *self, chunk_t *chunk);
 

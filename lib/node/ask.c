@@ -3,7 +3,6 @@
 
 #include "node/ask.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
@@ -66,6 +65,15 @@ remember_error(edri_port_t *port, const ask_t *ask, const edri_answer_t *answer)
             answer->text[0] != '\0' ? ": " : "", answer->text);
 }
 
+// sum_up says how a request to ALL ended; those that have not answered did so
+// with 'rest'.  To be freed by the caller.
+static char *
+sum_up(const ask_t *ask, edri_err_t rest)
+{
+    return ask->gather != NULL ? gather_text(ask->gather, rest)
+                               : str_dup("nobody was asked yet");
+}
+
 // give hands one answer to whoever asked and ends the request with the last.
 static void
 give(edri_port_t *port, ask_t *ask, edri_answer_t *answer)
@@ -80,10 +88,21 @@ give(edri_port_t *port, ask_t *ask, edri_answer_t *answer)
     }
     if (answer->last) {
         unlink_ask(port, ask);
+        if (ask->gather != NULL && ask->err != EDRI_OK) {
+            char *text = sum_up(ask, answer->err);
+            free(port->error);
+            port->error = str_printf("%s: %s", ask->type->name, text);
+            free(text);
+        }
+        gather_destroy(&ask->gather);
     }
     if (ask->fn != NULL) {
-        // May ask again on this port; 'ask' is out of the books when last.
+        // May ask again on this port; 'ask' is out of the books when last, and
+        // gone when the callback cancels it.
+        cause_t before = port->cause;
+        port->cause = ask->cause;
         ask->fn(ask->user, answer, ask->arg);
+        port->cause = before;
     }
     if (answer->last) {
         ask->done = true;
@@ -106,20 +125,25 @@ port_answer(edri_port_t *self, const reader_t *at)
         counter_add(&self->node->counters, COUNTER_LATE, 1);
         return;
     }
+    slice_t body = env.body;
+    if (at->blob_p != NULL) {
+        body = (slice_t){blob_data(*at->blob_p), blob_size(*at->blob_p)};
+    }
     if ((env.flags & WIRE_ASKED) != 0) {
         ask->expected = (uint32_t)env.position;
+        gather_destroy(&ask->gather);
+        // Without names nobody was there.
+        ask->gather = body.len > 0 ? gather_new(body) : NULL;
         return;
     }
     char *text = str_printf("%.*s", (int)env.text.len,
         env.text.data != NULL ? (const char *)env.text.data : "");
-    edri_answer_t answer = {
-        .err = (edri_err_t)env.error, .text = text, .life = at->run->life};
+    edri_answer_t answer = {.request = ask->id,
+        .err = (edri_err_t)env.error,
+        .text = text,
+        .life = at->run->life};
     ProtobufCMessage *reply = NULL;
     if (answer.err == EDRI_OK) {
-        slice_t body = env.body;
-        if (at->blob_p != NULL) {
-            body = (slice_t){blob_data(*at->blob_p), blob_size(*at->blob_p)};
-        }
         reply = nesting_fits(ask->type->reply, body)
                     ? protobuf_c_message_unpack(
                           ask->type->reply, NULL, body.len, body.data)
@@ -131,6 +155,10 @@ port_answer(edri_port_t *self, const reader_t *at)
                 str_printf("the reply is no %s", ask->type->reply->name);
             counter_add(&self->node->counters, COUNTER_UNDECODABLE, 1);
         }
+    }
+    if (ask->gather != NULL) {
+        gather_answer(ask->gather, answer.life, (uint32_t)env.position,
+            answer.err, answer.text);
     }
     answer.reply = reply;
     if (ask->fn == NULL && ask->reply == NULL) {
@@ -148,13 +176,34 @@ port_answer(edri_port_t *self, const reader_t *at)
 static void
 end_ask(edri_port_t *port, ask_t *ask, edri_err_t err)
 {
-    char text[64] = "";
-    if (ask->all && err == EDRI_DEADLINE) {
-        snprintf(
-            text, sizeof text, "%u of %u answered", ask->got, ask->expected);
-    }
-    edri_answer_t answer = {.err = err, .text = text, .last = true};
+    char *text = ask->all ? sum_up(ask, err) : str_dup("");
+    edri_answer_t answer = {
+        .request = ask->id, .err = err, .text = text, .last = true};
     give(port, ask, &answer);
+    free(text);
+}
+
+void
+ask_cancel(edri_port_t *port, ask_t *ask)
+{
+    port_cancel(port, ask->id);
+    end_ask(port, ask, EDRI_CANCELLED);
+}
+
+size_t
+ask_cancel_caused(edri_port_t *port, uint64_t event, uint64_t life)
+{
+    size_t ended = 0;
+    for (ask_t *ask = port->first_ask; ask != NULL;) {
+        if (ask->cause.event == event && ask->cause.life == life) {
+            ask_cancel(port, ask);
+            ended++;
+            ask = port->first_ask; // its callback may have changed the list
+        } else {
+            ask = ask->after;
+        }
+    }
+    return ended;
 }
 
 size_t

@@ -4,6 +4,7 @@
 #ifndef NODE_ASK_H
 #define NODE_ASK_H
 
+#include "core/gather.h"
 #include "node/port.h"
 
 // ask_t is one request on its way.
@@ -13,12 +14,14 @@ struct ask {
     uint64_t id;
     int64_t deadline_ms;
     const edri_type_t *type;
+    cause_t cause;      // what it is asked for
     edri_answer_fn *fn; // NULL: edri_request waits
     edri_fn_t user;
     void *arg;
     bool all;  // to every responder
     bool heap; // freed when done; else the waiter's
     bool done;
+    gather_t *gather;  // of 'all': who was asked; NULL: not known yet
     uint32_t expected; // answers; 0: not known yet (all)
     uint32_t got;
     uint32_t replied;        // of these, without an error
@@ -34,6 +37,12 @@ void ask_drop(edri_port_t *port, ask_t *ask);
 
 // ask_wait waits until it is done.  Returns its result.
 edri_err_t ask_wait(edri_port_t *port, ask_t *ask);
+
+// ask_cancel ends a request with EDRI_CANCELLED, and what was begun for it.
+void ask_cancel(edri_port_t *port, ask_t *ask);
+
+// ask_cancel_caused cancels what was asked for that event.  Returns how many.
+size_t ask_cancel_caused(edri_port_t *port, uint64_t event, uint64_t life);
 
 // ask_end_all ends every request with that error.
 void ask_end_all(edri_port_t *port, edri_err_t err);

@@ -161,47 +161,144 @@ forget(router_t *router, asked_t *self)
     router->free_asked = self;
 }
 
-// ----- words of the router itself
+// ----- cancels
 
-// tell gives a port an envelope that the router made.
 static void
-tell(router_t *router, slot_t *to, envelope_t *env)
+cancel(router_t *router, asked_t *self)
 {
-    size_t size = envelope_size(env, 0);
-    uint8_t small[512];
-    uint8_t *room = size <= sizeof small ? small : mem_resize(NULL, size);
-    (void)envelope_write(env, 0, room, size);
-    slots_flush(router);
-    slot_give(to, (slice_t){room, size}, env, &(run_t){0}, NULL);
-    slots_flush(router);
-    if (room != small) {
-        free(room);
+    bool here = false;
+    for (size_t i = 0; i < self->count; i++) {
+        const responder_t *responder = &self->responders[i];
+        if (!responder->done && responder->dest != NULL) {
+            cancel_there(responder->dest, self->id);
+        }
+        here = here || (!responder->done && responder->dest == NULL);
+    }
+    if (here) {
+        cancel_here(router, 0, &self->id, 1);
+    }
+    counter_add(&router->node->counters, COUNTER_CANCELLED, 1);
+    forget(router, self);
+}
+
+bool
+asked_cancel(router_t *router, uint64_t id)
+{
+    asked_t *self = map_get(router->asked, id);
+    if (self != NULL) {
+        cancel(router, self);
+    }
+    return self != NULL;
+}
+
+void
+asked_cancel_all(router_t *router, uint16_t port)
+{
+    for (asked_t *self = router->first_asked; self != NULL;) {
+        asked_t *after = self->after;
+        if (self->port == port) {
+            cancel(router, self);
+        }
+        self = after;
     }
 }
 
+static responder_t *
+find_member(asked_t *self, uint64_t life, uint32_t target)
+{
+    for (size_t i = 0; self != NULL && i < self->count; i++) {
+        responder_t *at = &self->responders[i];
+        if (!at->done && at->life == life && at->target == target) {
+            return at;
+        }
+    }
+    return NULL;
+}
+
+bool
+asked_open(const router_t *router, uint64_t id, uint64_t life, uint32_t target)
+{
+    return find_member(map_get(router->asked, id), life, target) != NULL;
+}
+
+// ----- words of the router itself
+
+// tell gives a port an envelope that the router made, as if it came from 'life'.
+static void
+tell(router_t *router, slot_t *to, envelope_t *env, uint64_t life)
+{
+    blob_t *blob = NULL;
+    size_t size = 0;
+    if (env->body.len > WIRE_INLINE_MAX) {
+        blob = blob_new(env->body.len);
+        memcpy(blob_data(blob), env->body.data, env->body.len);
+        env->body = (slice_t){NULL, 0};
+        env->flags |= WIRE_ATTACHED;
+    }
+    uint8_t *item = envelope_copy(env, &size);
+    slots_flush(router);
+    slot_give(to, (slice_t){item, size}, env, &(run_t){.life = life}, blob);
+    slots_flush(router);
+    free(item);
+}
+
+// tell_error ends a request, or (responder) what one of those was asked who got
+// it.
 static void
 tell_error(router_t *router, slot_t *to, uint64_t type, uint64_t request,
-    edri_err_t err, const char *text)
+    const responder_t *responder, edri_err_t err, const char *text)
 {
     envelope_t env = {.type = type,
         .flags = envelope_flags(EDRI_REPLY, EDRI_ONE, 3) | WIRE_LAST,
         .request = request,
         .error = (uint32_t)err,
+        .position = responder != NULL ? responder->target : 0,
         .text = {(const uint8_t *)text, strlen(text)}};
-    tell(router, to, &env);
+    tell(router, to, &env, responder != NULL ? responder->life : 0);
+}
+
+// describe writes down whom a request went to, for its asker.
+static void
+describe(const router_t *router, const responder_t *responder,
+    Edri__Wire__Responder *out)
+{
+    const dest_t *dest = responder->dest;
+    edri__wire__responder__init(out);
+    out->life = responder->life;
+    out->target = responder->target;
+    if (dest == NULL) {
+        const slot_t *slot = map_get(router->slots, responder->target);
+        out->node = (char *)(uintptr_t)router->node->name;
+        out->manager = slot->manager;
+    } else {
+        out->node = dest->remote->name;
+        out->manager = dest->manager;
+    }
 }
 
 void
 asked_announce(router_t *router, const asked_t *self)
 {
     slot_t *port = map_get(router->slots, self->port);
-    if (port != NULL) {
-        envelope_t env = {.type = self->route->type,
-            .flags = envelope_flags(EDRI_REPLY, EDRI_ONE, 3) | WIRE_ASKED,
-            .request = self->id,
-            .position = self->capacity};
-        tell(router, port, &env);
+    Edri__Wire__Asked message = EDRI__WIRE__ASKED__INIT;
+    Edri__Wire__Responder *rows = mem_new(self->count * sizeof *rows);
+    message.responders = mem_new(self->count * sizeof *message.responders);
+    message.n_responders = self->count;
+    for (size_t i = 0; i < self->count; i++) {
+        describe(router, &self->responders[i], &rows[i]);
+        message.responders[i] = &rows[i];
     }
+    size_t size = edri__wire__asked__get_packed_size(&message);
+    uint8_t *body = mem_new(size + 1);
+    envelope_t env = {.type = self->route->type,
+        .flags = envelope_flags(EDRI_REPLY, EDRI_ONE, 3) | WIRE_ASKED,
+        .request = self->id,
+        .position = self->count,
+        .body = {body, edri__wire__asked__pack(&message, body)}};
+    tell(router, port, &env, 0);
+    free(body);
+    free(message.responders);
+    free(rows);
 }
 
 void
@@ -213,9 +310,9 @@ asked_refuse(router_t *router, slot_t *from, const envelope_t *env,
             .flags = envelope_flags(EDRI_REPLY, EDRI_ONE, 3) | WIRE_ASKED,
             .request = env->id,
             .position = 1};
-        tell(router, from, &announce);
+        tell(router, from, &announce, 0);
     }
-    tell_error(router, from, env->type, env->id, err, text);
+    tell_error(router, from, env->type, env->id, NULL, err, text);
 }
 
 // ----- replies
@@ -293,7 +390,7 @@ try_again(router_t *router, asked_t *self)
     if (!asked && !try_later(router, self, EDRI_NO_RESPONDER)) {
         slot_t *port = map_get(router->slots, self->port);
         if (port != NULL) {
-            tell_error(router, port, self->route->type, self->id,
+            tell_error(router, port, self->route->type, self->id, NULL,
                 EDRI_NO_RESPONDER, "");
         }
         forget(router, self);
@@ -325,9 +422,15 @@ asked_next(const router_t *router)
     return next;
 }
 
+// find_responder finds who of a life answers: of several, the reply says which.
 static responder_t *
-find_responder(asked_t *self, uint64_t life)
+find_responder(asked_t *self, uint64_t life, slice_t content)
 {
+    envelope_t env;
+    if (self->count > 1 && envelope_read(content, &env) == EDRI_OK &&
+        env.position != 0) {
+        return find_member(self, life, (uint32_t)env.position);
+    }
     for (size_t i = 0; i < self->count; i++) {
         if (!self->responders[i].done && self->responders[i].life == life) {
             return &self->responders[i];
@@ -342,7 +445,8 @@ asked_reply(router_t *router, slice_t item, slice_t content,
 {
     asked_t *self = map_get(router->asked, env->request);
     uint64_t from = life != 0 ? life : router->node->life;
-    responder_t *responder = self != NULL ? find_responder(self, from) : NULL;
+    responder_t *responder =
+        self != NULL ? find_responder(self, from, content) : NULL;
     if (responder == NULL || self->route->type != env->type) {
         counter_add(&router->node->counters, COUNTER_LATE, 1);
         return;
@@ -371,13 +475,7 @@ bool
 asked_unsent(router_t *router, uint64_t id, uint64_t life, uint32_t target)
 {
     asked_t *self = map_get(router->asked, id);
-    responder_t *responder = NULL;
-    for (size_t i = 0; self != NULL && i < self->count; i++) {
-        responder_t *at = &self->responders[i];
-        if (!at->done && at->life == life && at->target == target) {
-            responder = at;
-        }
-    }
+    responder_t *responder = find_member(self, life, target);
     if (responder == NULL) {
         return false;
     }
@@ -385,7 +483,8 @@ asked_unsent(router_t *router, uint64_t id, uint64_t life, uint32_t target)
     settle(self, responder);
     slot_t *port = map_get(router->slots, self->port);
     if (!again && port != NULL) {
-        tell_error(router, port, self->route->type, id, EDRI_DRAINING, "");
+        tell_error(
+            router, port, self->route->type, id, responder, EDRI_DRAINING, "");
     }
     if (self->open == 0) {
         forget(router, self);
@@ -419,7 +518,7 @@ end_responders(router_t *router, uint64_t life, uint32_t target)
                 continue;
             }
             if (!try_later(router, self, EDRI_RESPONDER_DIED)) {
-                tell_error(router, port, self->route->type, self->id,
+                tell_error(router, port, self->route->type, self->id, responder,
                     EDRI_RESPONDER_DIED, "");
             }
         }

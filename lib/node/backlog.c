@@ -14,6 +14,7 @@ struct backlog {
     pthread_mutex_t lock; // guards everything below
     pthread_cond_t more;  // something is ready, or it was closed
     agenda_t *agenda;
+    size_t open;      // put and not done
     size_t sleepers;  // takers that wait
     int64_t timer_ms; // until when one of them does; INT64_MAX: none
     bool closed;
@@ -66,6 +67,7 @@ backlog_put(backlog_t *self, job_t *job)
     int64_t now_ms = clock_ms();
     pthread_mutex_lock(&self->lock);
     agenda_put(self->agenda, &job->entry, job->priority, now_ms);
+    self->open++;
     leave(self);
 }
 
@@ -111,6 +113,7 @@ backlog_done(backlog_t *self, const job_t *job)
 {
     pthread_mutex_lock(&self->lock);
     agenda_done(self->agenda, &job->entry);
+    self->open--;
     leave(self);
 }
 
@@ -128,6 +131,15 @@ backlog_delay(backlog_t *self, job_t *job, int64_t due_ms)
     pthread_mutex_lock(&self->lock);
     agenda_delay(self->agenda, &job->entry, due_ms);
     leave(self);
+}
+
+size_t
+backlog_open(backlog_t *self)
+{
+    pthread_mutex_lock(&self->lock);
+    size_t open = self->open;
+    pthread_mutex_unlock(&self->lock);
+    return open;
 }
 
 void

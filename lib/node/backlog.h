@@ -28,6 +28,9 @@ void backlog_done(backlog_t *self, const job_t *job);
 void backlog_again(backlog_t *self, job_t *job);
 void backlog_delay(backlog_t *self, job_t *job, int64_t due_ms);
 
+// backlog_open is how many jobs were put and have not ended.
+size_t backlog_open(backlog_t *self);
+
 // backlog_close lets all takers go; what is left is for backlog_drop, which
 // returns one job after the other, NULL at the end.
 void backlog_close(backlog_t *self);

@@ -46,6 +46,10 @@
     X(NOBODY, "requests.no_responder", "requests that nobody handles")         \
     X(DIED, "requests.responder_died", "requests whose responder ended")       \
     X(RETRIED, "requests.retried", "tries after one that failed or died")      \
+    X(CANCELLED, "requests.cancelled", "requests that their askers cancelled") \
+    X(NOT_BEGUN, "requests.not_begun", "cancelled before their handler began") \
+    X(STUCK, "workers.stuck",                                                  \
+        "threads of pools that went on for worker.grace in vain")              \
     X(LATE, "replies.late", "replies that nobody waited for any more")         \
     X(SHARED_FRAMES, "frames.shared",                                          \
         "copies that the switch made of a frame")                              \

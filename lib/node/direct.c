@@ -264,6 +264,10 @@ direct_request(
 {
     uint32_t flags = item->env->flags;
     group_t group = visible(&self->everybody, flags);
+    if (cancels_has(&router->cancels, 0, item->env->id, router->now_ms)) {
+        counter_add(&router->node->counters, COUNTER_CANCELLED, 1);
+        return;
+    }
     if (group_is_empty(&group)) {
         counter_add(&router->node->counters, COUNTER_NOBODY, 1);
         asked_refuse(router, from, item->env, EDRI_NO_RESPONDER, "");
@@ -288,12 +292,12 @@ direct_request(
     }
     asked_t *asked =
         asked_add(router, item->env, item->run, self, from, true, members);
-    asked_announce(router, asked);
     for (size_t i = 0; i < self->handler_count; i++) {
         if (may_ask(&self->handlers[i], flags)) {
             ask_member(router, asked, &self->handlers[i], item);
         }
     }
+    asked_announce(router, asked);
 }
 
 bool

@@ -53,6 +53,9 @@ words_attach(remote_t *self, head_t *head, Edri__Wire__Flow *flows[LANES])
             flows[head->n_flows++]->lane = (Edri__Wire__Lane)lane;
         }
     }
+    head->cancels = self->cancels;
+    head->n_cancels = self->cancel_count;
+    self->cancel_count = 0;
     self->tell_ms = 0;
     if (self->movable > 0 && fence_ask(&self->fence, self->router->now_ms)) {
         head->ask = (uint64_t)self->fence.asked_ms;
@@ -62,7 +65,7 @@ words_attach(remote_t *self, head_t *head, Edri__Wire__Flow *flows[LANES])
 void
 words_retell(remote_t *self, int64_t at_ms)
 {
-    bool any = false;
+    bool any = self->cancel_count > 0;
     for (int lane = 1; lane < LANES; lane++) {
         flow_in_retell(&self->in[lane]);
         any = any || self->in[lane].tell;
@@ -86,7 +89,7 @@ words_tell(remote_t *self)
     Edri__Wire__Flow *flows[LANES];
     frame_head(&head, &to, &to_p, self, EDRI__WIRE__LANE__CONTROL);
     words_attach(self, &head, flows);
-    if (head.n_flows > 0 || head.ask != 0) {
+    if (head.n_flows > 0 || head.n_cancels > 0 || head.ask != 0) {
         (void)link_send_head(link, &head, false);
     }
 }

@@ -270,6 +270,9 @@ control_in(const frame_t *frame)
         }
     }
     words_in(remote, head);
+    if (head->n_cancels > 0) {
+        cancel_here(router, frame->life, head->cancels, head->n_cancels);
+    }
     for (size_t i = 0; i < head->n_wants; i++) {
         slot_t *slot = map_get(router->slots, head->wants[i]->target);
         if (slot != NULL && slot->manager != NULL) {

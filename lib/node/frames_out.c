@@ -383,6 +383,9 @@ send_body(link_t *link, dest_t *dest)
 static bool
 dest_turn(link_t *link, dest_t *dest)
 {
+    if (dest->stale) {
+        dest_sift(dest);
+    }
     const chunk_t *chunk = dest->queue.first;
     if (chunk == NULL || waits_for_body(dest)) {
         return false;

@@ -196,6 +196,8 @@ remote_end(remote_t *self)
     forget_credit(router, self->life);
     self->reach.links = 0;
     self->reach.via = 0;
+    self->cancel_count = 0;
+    cancel_life(router, self->life);
     // The frames that were sent are older than what waits in the queues, and
     // first of all out of the routes: nothing must come back.
     outq_t *queues = mem_new((self->dest_count + 1) * sizeof *queues);
@@ -275,6 +277,7 @@ remote_returned(remote_t *self)
         (unsigned long long)self->life);
     self->gone_ms = 0;
     self->end_ms = 0;
+    requests_life_back(&self->router->node->requests, self->life);
     fence_init(&self->fence, self->router->node->limits.fence_ms);
     atomic_store(&self->gate.until_ms, GATE_CLOSED);
     // It was taken out of the tables here, and nobody says so again unasked.

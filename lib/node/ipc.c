@@ -216,6 +216,21 @@ ipc_flush(router_t *router)
     }
 }
 
+void
+ipc_cancel(router_t *router, uint64_t life, const uint64_t *ids, size_t count)
+{
+    for (size_t i = 0; i < router->ipc_slots.count; i++) {
+        slot_t *slot = router->ipc_slots.items[i];
+        if (slot->handles.count > 0) {
+            head_t head = EDRI__WIRE__HEAD__INIT;
+            head.from = life != 0 ? life : router->node->life;
+            head.cancels = (uint64_t *)(uintptr_t)ids;
+            head.n_cancels = count;
+            (void)send_head(slot, &head, false);
+        }
+    }
+}
+
 // ----- receiving
 
 static slot_t *
@@ -480,6 +495,9 @@ handle(router_t *router, const uint8_t *routing, size_t size, zmq_msg_t *parts,
         if (count > 1) {
             events_in(slot, head, parts + 1, count - 1);
         }
+    }
+    for (size_t i = 0; i < head->n_cancels; i++) {
+        cancel_asked(router, slot, head->cancels[i]);
     }
     head_free(&head);
 }

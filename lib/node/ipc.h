@@ -26,4 +26,9 @@ void ipc_read(router_t *router);
 void ipc_flush(router_t *router);
 int64_t ipc_next(const router_t *router);
 
+// ipc_cancel tells the processes that handle something that nobody waits for
+// these requests of that life (0: this node) any more.
+void ipc_cancel(
+    router_t *router, uint64_t life, const uint64_t *ids, size_t count);
+
 #endif

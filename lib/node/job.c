@@ -60,19 +60,14 @@ job_again(job_t *self, const edri_task_t *task, edri_err_t err, int64_t *due_ms)
 }
 
 bool
-job_run(job_t *self, edri_port_t *port, void *state, arena_t *arena,
-    int64_t *due_ms)
+job_run(job_t *self, edri_task_t *task, int64_t *due_ms)
 {
-    edri_task_t task = {.port = port,
-        .state = state,
-        .handler = self->handler,
-        .arena = arena,
-        .attempt = self->tries,
-        .missed = self->missed};
-    edri_err_t err = task_run(&task, (slice_t){self->content, self->size},
+    task->attempt = self->tries;
+    task->missed = self->missed;
+    edri_err_t err = task_run(task, (slice_t){self->content, self->size},
         self->blob, &self->origin, clock_ms());
-    bool again = job_again(self, &task, err, due_ms);
-    task_end(&task);
+    bool again = job_again(self, task, err, due_ms);
+    task_end(task);
     return again;
 }
 

@@ -29,11 +29,10 @@ typedef struct job {
 job_t *job_new(const handler_t *handler, const envelope_t *env, slice_t content,
     blob_t *blob, const run_t *origin, size_t weight);
 
-// job_run lets its handler do it, through that port and arena.  Returns true when
-// it must be tried again, at *due_ms; else it has ended, and what has failed for
-// good stands among the dead letters.
-bool job_run(job_t *self, edri_port_t *port, void *state, arena_t *arena,
-    int64_t *due_ms);
+// job_run lets its handler do it, as 'task', which has its port, crew, worker,
+// handler and arena.  Returns true when it must be tried again, at *due_ms; else
+// it has ended, and what has failed for good stands among the dead letters.
+bool job_run(job_t *self, edri_task_t *task, int64_t *due_ms);
 
 // job_again decides that for a task that has just run: it ended with 'err'.
 bool job_again(

@@ -9,6 +9,7 @@
 
 #include "node/manager.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
@@ -33,8 +34,11 @@ struct edri_manager {
     char *name;
     bool dead; // was refused: takes calls, never runs
     bool lossy;
-    void *state;
+    crew_t crew;
     void (*destroy_state)(void *state);
+    edri_hooks_t hooks;
+    const char *failed; // what fails if the start does now
+    char *error;        // what the user's code said of it
     handler_t **handlers;
     size_t handler_count;
     const edri_type_t **types; // handled, observed or emitted
@@ -42,10 +46,16 @@ struct edri_manager {
     demand_t *demands;
     pthread_t thread;
     bool running;
-    queue_t *started; // the thread says once how its start went
+    queue_t *started; // the thread says how its start, and its hook, went
+    queue_t *orders;  // closed, or one word: the node is ready
+    edri_err_t err;   // of the thread's start or hook
     // the thread's
     edri_port_t *port;
     arena_t *arena;
+    void *worker;     // its own, for methods
+    bool is_ready;    // its hook has returned EDRI_OK
+    bool pooled;      // it has pools
+    int64_t watch_ms; // when to look at the pools; -1: they have nothing to do
     map_t *by_type;   // type id → handler
     map_t *observers; // type id → observer
     agenda_t *agenda; // jobs for the methods, when they cannot be run at once
@@ -59,8 +69,8 @@ struct edri_manager {
     uint32_t begun; // so many
 };
 
-// What the thread says in 'started'.
-static char said_ok, said_failed;
+// What is said in 'started' and 'orders'.
+static char word;
 
 // ----- setting up
 
@@ -74,6 +84,9 @@ manager_new(edri_node_t *node, const char *name, bool dead)
     self->by_type = map_new();
     self->observers = map_new();
     self->started = queue_new();
+    self->orders = queue_new();
+    self->crew.manager = self;
+    self->failed = "cannot be started";
     self->agenda = agenda_new();
     jobs_init(&self->held);
     jobs_init(&self->waiting);
@@ -89,7 +102,7 @@ manager_destroy(edri_manager_t **self_p)
         return;
     }
     if (self->destroy_state != NULL) {
-        self->destroy_state(self->state);
+        self->destroy_state(self->crew.state);
     }
     for (size_t i = 0; i < self->handler_count; i++) {
         free(self->handlers[i]);
@@ -100,6 +113,8 @@ manager_destroy(edri_manager_t **self_p)
     map_destroy(&self->by_type);
     map_destroy(&self->observers);
     queue_destroy(&self->started);
+    queue_destroy(&self->orders);
+    free(self->error);
     agenda_destroy(&self->agenda);
     jobs_clear(&self->held);
     jobs_clear(&self->waiting);
@@ -252,9 +267,46 @@ edri_manager_set_state(
     if (self == NULL || atomic_load(&self->node->phase) != PHASE_SETUP) {
         return EDRI_STATE;
     }
-    self->state = state;
+    self->crew.state = state;
     self->destroy_state = destroy;
     return EDRI_OK;
+}
+
+edri_err_t
+edri_manager_worker_state(
+    edri_manager_t *self, edri_worker_begin_fn *begin, edri_worker_end_fn *end)
+{
+    if (self == NULL || atomic_load(&self->node->phase) != PHASE_SETUP) {
+        return EDRI_STATE;
+    }
+    if (begin == NULL) {
+        return node_fail(self->node, EDRI_INVAL,
+            "manager %s: a state of the workers needs 'begin'", self->name);
+    }
+    self->crew.begin = begin;
+    self->crew.end = end;
+    return EDRI_OK;
+}
+
+edri_err_t
+edri_manager_hooks(edri_manager_t *self, const edri_hooks_t *hooks)
+{
+    if (self == NULL || atomic_load(&self->node->phase) != PHASE_SETUP) {
+        return EDRI_STATE;
+    }
+    self->hooks = *hooks;
+    return EDRI_OK;
+}
+
+edri_err_t
+edri_manager_fail(edri_manager_t *self, edri_err_t err, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    free(self->error);
+    self->error = str_vprintf(format, args);
+    va_end(args);
+    return err == EDRI_OK ? EDRI_FAILED : err;
 }
 
 const char *
@@ -347,6 +399,17 @@ resume_all(edri_manager_t *self)
     }
 }
 
+// new_task is a task of the manager's own thread.
+static edri_task_t
+new_task(const edri_manager_t *self, const handler_t *handler)
+{
+    return (edri_task_t){.port = self->port,
+        .crew = &self->crew,
+        .worker = self->worker,
+        .handler = handler,
+        .arena = self->arena};
+}
+
 // end_try delays a job that must be tried again, or ends it.
 static void
 end_try(edri_manager_t *self, job_t *job, bool again, int64_t due_ms)
@@ -381,7 +444,8 @@ do_job(edri_manager_t *self, job_t *job)
     if (first) {
         port_begun(self->port, job->origin.token, 1);
     }
-    bool again = job_run(job, self->port, self->state, self->arena, &due_ms);
+    edri_task_t task = new_task(self, job->handler);
+    bool again = job_run(job, &task, &due_ms);
     end_try(self, job, again, due_ms);
 }
 
@@ -434,11 +498,8 @@ run_now(edri_manager_t *self, const handler_t *handler, const reader_t *at,
     const envelope_t *env, const run_t *origin, size_t weight, int64_t now_ms)
 {
     blob_t *blob = at->blob_p != NULL ? *at->blob_p : NULL;
-    edri_task_t task = {.port = self->port,
-        .state = self->state,
-        .handler = handler,
-        .arena = self->arena,
-        .missed = port_missed(self->port)};
+    edri_task_t task = new_task(self, handler);
+    task.missed = port_missed(self->port);
     edri_err_t err = task_run(&task, at->content, blob, origin, now_ms);
     size_t done = weight;
     if (err != EDRI_OK) {
@@ -578,6 +639,7 @@ build_demands(edri_manager_t *self, edri_port_t *like)
     like->demands = self->demands;
     like->demand_count = self->handler_count;
     like->lossy = self->lossy;
+    like->drains = self->hooks.draining != NULL;
 }
 
 static edri_err_t
@@ -587,8 +649,9 @@ start_pools(edri_manager_t *self)
     for (size_t i = 0; i < self->handler_count && err == EDRI_OK; i++) {
         handler_t *handler = self->handlers[i];
         if (handler->workers.kind == 1) {
+            self->pooled = true;
             handler->pool =
-                pool_new(handler, self->state, self->port, &self->held);
+                pool_new(handler, &self->crew, self->port, &self->held);
             err = pool_start(handler->pool);
         }
     }
@@ -613,14 +676,57 @@ leave_all(edri_manager_t *self)
     }
 }
 
+// begin_own makes what the manager's thread has for itself, if it runs anything.
+static edri_err_t
+begin_own(edri_manager_t *self)
+{
+    for (size_t i = 0; i < self->handler_count; i++) {
+        if (self->handlers[i]->workers.kind == 0) {
+            return crew_begin(&self->crew, &self->worker);
+        }
+    }
+    return EDRI_OK;
+}
+
 edri_err_t
 manager_open(edri_manager_t *self)
 {
     edri_port_t like = {0};
     build_demands(self, &like);
+    self->watch_ms = -1;
     self->arena = arena_new();
     self->port = port_new(self->node, &like);
-    return self->port != NULL ? start_pools(self) : EDRI_SYSTEM;
+    edri_err_t err = self->port != NULL ? begin_own(self) : EDRI_SYSTEM;
+    return err == EDRI_OK ? start_pools(self) : err;
+}
+
+// watch_pools looks for threads that are stuck, when it is time.
+static void
+watch_pools(edri_manager_t *self)
+{
+    int64_t now_ms = clock_ms();
+    if (self->watch_ms > now_ms) {
+        return;
+    }
+    self->watch_ms = -1;
+    for (size_t i = 0; i < self->handler_count; i++) {
+        pool_t *pool = self->handlers[i]->pool;
+        int64_t next_ms = pool != NULL ? pool_watch(pool, now_ms) : -1;
+        if (next_ms >= 0 && (self->watch_ms < 0 || next_ms < self->watch_ms)) {
+            self->watch_ms = next_ms;
+        }
+    }
+}
+
+// tell_drain calls the hook when the router has asked for it.
+static void
+tell_drain(edri_manager_t *self)
+{
+    if (atomic_load_explicit(&self->port->drain, memory_order_relaxed) ==
+        DRAIN_ASKED) {
+        self->hooks.draining(self, self->port, self->crew.state);
+        atomic_store(&self->port->drain, DRAIN_TOLD);
+    }
 }
 
 // sleep_on waits for the bell, or until something is due.
@@ -629,6 +735,9 @@ sleep_on(edri_manager_t *self, bool may_wait)
 {
     int64_t until = port_deadline(self->port);
     int64_t next_ms = agenda_next(self->agenda);
+    if (self->watch_ms >= 0 && self->watch_ms < next_ms) {
+        next_ms = self->watch_ms;
+    }
     if (next_ms != INT64_MAX && (until < 0 || next_ms < until)) {
         until = next_ms;
     }
@@ -641,6 +750,10 @@ bool
 manager_step(edri_manager_t *self, bool may_wait)
 {
     resume_all(self);
+    tell_drain(self);
+    if (self->pooled) {
+        watch_pools(self);
+    }
     // What has come meanwhile may be more urgent than what waits.
     bool ready = agenda_next(self->agenda) == 0;
     if ((!ready || port_has_load(self->port)) &&
@@ -659,9 +772,30 @@ manager_close(edri_manager_t *self)
         pool_destroy(&self->handlers[i]->pool);
     }
     leave_all(self);
+    crew_end(&self->crew, &self->worker);
+    if (self->is_ready && self->hooks.stopped != NULL) {
+        self->hooks.stopped(self, self->crew.state);
+    }
     edri_port_destroy(&self->port);
     load_clear(&self->load);
     arena_destroy(&self->arena);
+}
+
+// become_ready waits for the node and calls the hook.  Returns false when the
+// manager must end.
+static bool
+become_ready(edri_manager_t *self)
+{
+    if (queue_take(self->orders) == NULL) {
+        return false;
+    }
+    if (self->hooks.started != NULL) {
+        self->failed = "its hook, started, failed";
+        self->err = self->hooks.started(self, self->port, self->crew.state);
+    }
+    self->is_ready = self->err == EDRI_OK;
+    queue_put(self->started, &word);
+    return self->is_ready;
 }
 
 static void *
@@ -669,9 +803,12 @@ run_manager(void *arg)
 {
     edri_manager_t *self = arg;
     thread_name(self->name);
-    edri_err_t err = manager_open(self);
-    queue_put(self->started, err == EDRI_OK ? &said_ok : &said_failed);
-    while (err == EDRI_OK && manager_step(self, true)) {
+    self->err = manager_open(self);
+    bool opened = self->err == EDRI_OK;
+    queue_put(self->started, &word);
+    if (opened && become_ready(self)) {
+        while (manager_step(self, true)) {
+        }
     }
     manager_close(self);
     return NULL;
@@ -687,13 +824,40 @@ manager_start(edri_manager_t *self)
         return EDRI_SYSTEM;
     }
     self->running = true;
-    return queue_take(self->started) == &said_ok ? EDRI_OK : EDRI_SYSTEM;
+    (void)queue_take(self->started);
+    return self->err;
+}
+
+void
+manager_ready(edri_manager_t *self)
+{
+    if (self->running) {
+        queue_put(self->orders, &word);
+    }
+}
+
+edri_err_t
+manager_await(edri_manager_t *self)
+{
+    if (self->running) {
+        (void)queue_take(self->started);
+    }
+    return self->err;
+}
+
+char *
+manager_why(const edri_manager_t *self, edri_err_t err)
+{
+    return str_printf("manager %s: %s: %s%s%s", self->name, self->failed,
+        edri_err_text(err), self->error != NULL ? ": " : "",
+        self->error != NULL ? self->error : "");
 }
 
 void
 manager_join(edri_manager_t *self)
 {
     if (self->running) {
+        queue_close(self->orders);
         (void)pthread_join(self->thread, NULL);
         self->running = false;
     }

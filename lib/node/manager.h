@@ -12,8 +12,18 @@
 edri_manager_t *manager_new(edri_node_t *node, const char *name, bool dead);
 
 // manager_start starts its thread and pools and waits until all are attached.
-// Returns EDRI_OK or EDRI_SYSTEM.
+// Returns EDRI_OK; EDRI_SYSTEM, or what the user's code for a worker's own state
+// returned: see manager_why.
 edri_err_t manager_start(edri_manager_t *self) EDRI_MUST_CHECK;
+
+// manager_ready tells it that its demands are in force: it calls its hook, if it
+// has one, and begins to handle events.  manager_await waits for the hook and
+// returns its error.
+void manager_ready(edri_manager_t *self);
+edri_err_t manager_await(edri_manager_t *self) EDRI_MUST_CHECK;
+
+// manager_why says why the start failed; to be freed by the caller.
+char *manager_why(const edri_manager_t *self, edri_err_t err);
 
 // What the thread consists of; the simulation calls it step by step instead.
 // manager_open attaches the port and starts the pools, manager_step works off
@@ -23,7 +33,7 @@ bool manager_step(edri_manager_t *self, bool may_wait);
 void manager_close(edri_manager_t *self);
 
 // manager_join waits for the thread, which ends when the router says that the
-// node stops.
+// node stops, or now, if it was never told that it is ready.
 void manager_join(edri_manager_t *self);
 
 // manager_destroy frees it with its state; the thread has been joined.

@@ -83,6 +83,8 @@ edri_node_new(int argc, char **argv)
 {
     static const char *const open_sections[] = {"managers", NULL};
     edri_node_t *self = mem_new(sizeof *self);
+    requests_init(&self->requests);
+    names_init(&self->names);
     self->magic = NODE_MAGIC;
     self->settings = settings_new(node_rows, open_sections);
     drops_init(&self->drops);
@@ -156,6 +158,8 @@ edri_node_destroy(edri_node_t **self_p)
     }
     drops_clear(&self->drops);
     letters_clear(&self->letters);
+    requests_end(&self->requests);
+    names_end(&self->names);
     free(self->argv);
     free(self->error);
     free(self->first_error);
@@ -238,6 +242,7 @@ read_limits(edri_node_t *self)
         .closed_ms = settings_int(settings, "gone.closed"),
         .silent_ms = settings_int(settings, "gone.silent"),
         .retention_ms = settings_int(settings, "gone.retention"),
+        .grace_ms = settings_int(settings, "worker.grace"),
     };
     self->name = settings_text(settings, "node.name");
     self->letters.limit = self->limits.letters;
@@ -346,6 +351,14 @@ node_open(edri_node_t *self)
     return EDRI_OK;
 }
 
+static void
+manager_failed(edri_node_t *self, const edri_manager_t *manager, edri_err_t err)
+{
+    char *why = manager_why(manager, err);
+    (void)node_fail(self, err, "%s", why);
+    free(why);
+}
+
 static edri_err_t
 start_threads(edri_node_t *self)
 {
@@ -358,8 +371,25 @@ start_threads(edri_node_t *self)
     for (size_t i = 0; i < self->manager_count && err == EDRI_OK; i++) {
         err = manager_start(self->managers[i]);
         if (err != EDRI_OK) {
-            (void)node_fail(self, err, "manager %s: cannot be started",
-                edri_manager_name(self->managers[i]));
+            manager_failed(self, self->managers[i], err);
+        }
+    }
+    return err;
+}
+
+// begin_managers lets all managers call their hooks, and waits for these.
+static edri_err_t
+begin_managers(edri_node_t *self)
+{
+    edri_err_t err = EDRI_OK;
+    for (size_t i = 0; i < self->manager_count; i++) {
+        manager_ready(self->managers[i]);
+    }
+    for (size_t i = 0; i < self->manager_count; i++) {
+        edri_err_t mine = manager_await(self->managers[i]);
+        if (mine != EDRI_OK && err == EDRI_OK) {
+            err = mine;
+            manager_failed(self, self->managers[i], err);
         }
     }
     return err;
@@ -409,6 +439,9 @@ edri_node_start(edri_node_t *self)
     }
     if (err == EDRI_OK) {
         err = join_network(self);
+    }
+    if (err == EDRI_OK) {
+        err = begin_managers(self);
     }
     if (err != EDRI_OK) {
         stop_threads(self);

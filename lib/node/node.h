@@ -14,6 +14,8 @@
 #include "node/counters.h"
 #include "node/drops.h"
 #include "node/letters.h"
+#include "node/names.h"
+#include "node/requests.h"
 #include "node/token.h"
 
 // Limits that every thread of the node reads; set before start, then fixed.
@@ -29,6 +31,7 @@ typedef struct limits {
     int64_t closed_ms;    // a life that is missing is given up
     int64_t silent_ms;    // a group that ended is waited for
     int64_t retention_ms; // a life that has gone is remembered
+    int64_t grace_ms;     // a handler goes on that nobody waits for
 } limits_t;
 
 // The life of a node's threads.
@@ -54,7 +57,9 @@ struct edri_node {
     counters_t counters;
     drops_t drops;
     letters_t letters;
-    tokens_t tokens; // of frames in the hands of managers
+    tokens_t tokens;     // of frames in the hands of managers
+    requests_t requests; // in the hands of handlers
+    names_t names;       // of the lives that are known
     // the setting-up thread's
     edri_manager_t **managers;
     size_t manager_count;

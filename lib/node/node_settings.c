@@ -36,6 +36,10 @@ const setting_row_t node_rows[] = {
         "the oldest make room."},
     {"emit.wait", SETTING_DURATION, "5s", 0, 3600000, "ms",
         "How long emit waits for a full receiver before EDRI_OVERLOADED."},
+    {"worker.grace", SETTING_DURATION, "5s", 10, 3600000, "ms",
+        "How long a handler in a pool may go on after its request was "
+        "cancelled or its deadline has passed; then its thread counts as "
+        "stuck and another takes its place."},
     {"link.heartbeat", SETTING_DURATION, "1s", 10, 60000, "ms",
         "Between two heartbeats to a switch."},
     {"link.lost", SETTING_DURATION, "3s", 30, 600000, "ms",

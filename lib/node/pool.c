@@ -12,29 +12,46 @@
 #include "node/ask.h"
 #include "node/backlog.h"
 
+// Threads that are stuck and were replaced, at most: more than this is a
+// handler that never ends, and no number of threads helps.
+#define STUCK_MAX ((size_t)64)
+
+// worker_t is one thread.
+typedef struct worker {
+    pool_t *pool;
+    pthread_t thread;
+    edri_port_t *port;
+    edri_task_t task;   // stays there for pool_watch
+    edri_err_t err;     // of its start
+    bool stuck;         // pool_watch has said so
+    atomic_bool leaves; // another has taken its place
+    atomic_bool left;   // may be joined
+} worker_t;
+
 struct pool {
     const handler_t *handler;
-    void *state;
+    const crew_t *crew;
     edri_port_t *manager; // whose box the jobs weigh on
     jobs_t *held;         // the manager's
     backlog_t *jobs;
-    queue_t *attached; // each thread says so once: itself, or self
-    pthread_t *threads;
-    size_t count; // started
+    queue_t *attached; // each worker says so once: itself
+    worker_t **workers;
+    size_t count;
 };
 
 pool_t *
-pool_new(
-    const handler_t *handler, void *state, edri_port_t *manager, jobs_t *held)
+pool_new(const handler_t *handler, const crew_t *crew, edri_port_t *manager,
+    jobs_t *held)
 {
     pool_t *self = mem_new(sizeof *self);
     self->handler = handler;
-    self->state = state;
+    self->crew = crew;
     self->manager = manager;
     self->held = held;
     self->jobs = backlog_new();
     self->attached = queue_new();
-    self->threads = mem_new(handler->workers.count * sizeof(pthread_t));
+    self->workers =
+        mem_new((handler->workers.count + STUCK_MAX) * sizeof *self->workers);
     return self;
 }
 
@@ -59,58 +76,105 @@ settle(edri_port_t *port)
 
 // may_begin says whether a job may be begun; else it is held back, or done with.
 static bool
-may_begin(pool_t *self, job_t *job, edri_port_t *port, clock_tick_t *clock)
+may_begin(worker_t *self, job_t *job, clock_tick_t *clock)
 {
+    pool_t *pool = self->pool;
     // What came from another node needs its source's lease, the first time.
     token_may_t may = job->origin.token != NULL && job->tries == 0
-                          ? jobs_hold(self->held, job, clock)
+                          ? jobs_hold(pool->held, job, clock)
                           : TOKEN_BEGIN;
+    if (may == TOKEN_HOLD) {
+        return false; // others may have it already
+    }
     if (may == TOKEN_GONE) {
-        counter_add(&port->node->counters, COUNTER_WITHDRAWN, 1);
-        backlog_done(self->jobs, job);
-        job_drop(job, port, self->manager->in);
+        counter_add(&self->port->node->counters, COUNTER_WITHDRAWN, 1);
+        backlog_done(pool->jobs, job);
+        job_drop(job, self->port, pool->manager->in);
+        return false;
     }
     job->origin.redelivered = job->origin.redelivered || may == TOKEN_MARKED;
-    return may == TOKEN_BEGIN || may == TOKEN_MARKED;
+    return true;
 }
 
-// run_job does one job, unless its source has given it to another.
 static void
-run_job(pool_t *self, job_t *job, edri_port_t *port, arena_t *arena)
+run_job(worker_t *self, job_t *job)
 {
+    pool_t *pool = self->pool;
+    edri_port_t *port = self->port;
     int64_t due_ms = 0;
     if (job->origin.token != NULL && job->tries == 0) {
         port_begun(port, job->origin.token, 1);
     }
-    bool again = job_run(job, port, self->state, arena, &due_ms);
+    bool again = job_run(job, &self->task, &due_ms);
     settle(port);
     if (again) {
-        backlog_delay(self->jobs, job, due_ms);
+        backlog_delay(pool->jobs, job, due_ms);
     } else {
-        backlog_done(self->jobs, job);
-        job_end(job, port, self->manager->in);
+        backlog_done(pool->jobs, job);
+        job_end(job, port, pool->manager->in);
+    }
+}
+
+static void
+work(worker_t *self)
+{
+    job_t *job = NULL;
+    clock_tick_t clock = {0};
+    while (!atomic_load(&self->leaves) &&
+           (job = backlog_take(self->pool->jobs)) != NULL) {
+        if (may_begin(self, job, &clock)) {
+            run_job(self, job);
+        }
     }
 }
 
 static void *
 run_worker(void *arg)
 {
-    pool_t *self = arg;
-    edri_port_t like = {.worker = true};
-    thread_name(self->handler->type->name);
-    edri_port_t *port = port_new(self->manager->node, &like);
-    queue_put(self->attached, port != NULL ? (void *)port : (void *)self);
-    arena_t *arena = arena_new();
-    job_t *job = NULL;
-    clock_tick_t clock = {0};
-    while (port != NULL && (job = backlog_take(self->jobs)) != NULL) {
-        if (may_begin(self, job, port, &clock)) {
-            run_job(self, job, port, arena);
-        }
+    worker_t *self = arg;
+    pool_t *pool = self->pool;
+    edri_port_t like = {.worker = true, .target = pool->manager->number};
+    thread_name(pool->handler->type->name);
+    self->port = port_new(pool->manager->node, &like);
+    self->task = (edri_task_t){.port = self->port,
+        .crew = pool->crew,
+        .handler = pool->handler,
+        .arena = arena_new()};
+    self->err = self->port != NULL ? crew_begin(pool->crew, &self->task.worker)
+                                   : EDRI_SYSTEM;
+    bool fine = self->err == EDRI_OK;
+    queue_put(pool->attached, self);
+    if (fine) {
+        work(self);
+        crew_end(pool->crew, &self->task.worker);
     }
-    arena_destroy(&arena);
-    edri_port_destroy(&port);
+    arena_destroy(&self->task.arena);
+    edri_port_destroy(&self->port);
+    atomic_store(&self->left, true);
     return NULL;
+}
+
+// add_worker starts one more thread and waits until it is attached.
+static edri_err_t
+add_worker(pool_t *self)
+{
+    worker_t *worker = mem_new(sizeof *worker);
+    worker->pool = self;
+    edri_err_t err = EDRI_SYSTEM;
+    if (pthread_create(&worker->thread, NULL, run_worker, worker) == 0) {
+        self->workers[self->count++] = worker;
+        (void)queue_take(self->attached);
+        err = worker->err;
+    } else {
+        free(worker);
+    }
+    if (err != EDRI_OK) {
+        edri_log_error("POOL-THREAD",
+            "manager=%s type=%s threads=%zu wanted=%u error=%s",
+            self->handler->manager, self->handler->type->name, self->count,
+            self->handler->workers.count, edri_err_name(err));
+    }
+    return err;
 }
 
 edri_err_t
@@ -118,17 +182,7 @@ pool_start(pool_t *self)
 {
     edri_err_t err = EDRI_OK;
     while (self->count < self->handler->workers.count && err == EDRI_OK) {
-        if (pthread_create(
-                &self->threads[self->count], NULL, run_worker, self) != 0) {
-            edri_log_error("POOL-THREAD", "type=%s threads=%zu wanted=%u",
-                self->handler->type->name, self->count,
-                self->handler->workers.count);
-            return EDRI_SYSTEM;
-        }
-        self->count++;
-        if (queue_take(self->attached) == self) {
-            err = EDRI_SYSTEM;
-        }
+        err = add_worker(self);
     }
     return err;
 }
@@ -145,6 +199,63 @@ pool_again(pool_t *self, job_t *job)
     backlog_again(self->jobs, job);
 }
 
+// ----- threads that are stuck
+
+// end_worker joins a thread that has left, or is about to.
+static void
+end_worker(worker_t *worker)
+{
+    (void)pthread_join(worker->thread, NULL);
+    free(worker);
+}
+
+// replace says that a worker is stuck and starts another in its place, unless
+// there are too many already: then it is tried again when one has left.
+static void
+replace(pool_t *self, worker_t *worker, uint64_t id, int64_t unwanted_ms)
+{
+    const handler_t *handler = self->handler;
+    if (!worker->stuck) {
+        worker->stuck = true;
+        counter_add(&self->manager->node->counters, COUNTER_STUCK, 1);
+        edri_log_warn("WORKER-STUCK",
+            "manager=%s type=%s task=%016llx unwanted_ms=%lld",
+            handler->manager, handler->type->name, (unsigned long long)id,
+            (long long)unwanted_ms);
+    }
+    if (self->count < handler->workers.count + STUCK_MAX) {
+        atomic_store(&worker->leaves, add_worker(self) == EDRI_OK);
+    }
+}
+
+int64_t
+pool_watch(pool_t *self, int64_t now_ms)
+{
+    int64_t grace_ms = self->manager->node->limits.grace_ms;
+    int64_t next_ms = INT64_MAX;
+    for (size_t i = self->count; i > 0; i--) {
+        worker_t *worker = self->workers[i - 1];
+        uint64_t id = 0;
+        if (atomic_load(&worker->left)) {
+            self->workers[i - 1] = self->workers[--self->count];
+            end_worker(worker);
+            continue;
+        }
+        int64_t since_ms = atomic_load(&worker->leaves)
+                               ? INT64_MAX
+                               : task_unwanted(&worker->task, &id);
+        worker->stuck = worker->stuck && since_ms != INT64_MAX;
+        if (since_ms != INT64_MAX && now_ms - since_ms >= grace_ms) {
+            replace(self, worker, id, now_ms - since_ms);
+        } else if (since_ms < next_ms) {
+            next_ms = since_ms;
+        }
+    }
+    // What begins from now on is stuck after the grace at the earliest.
+    next_ms = next_ms < now_ms ? next_ms : now_ms;
+    return backlog_open(self->jobs) == 0 ? -1 : next_ms + grace_ms;
+}
+
 void
 pool_destroy(pool_t **self_p)
 {
@@ -155,7 +266,7 @@ pool_destroy(pool_t **self_p)
     }
     backlog_close(self->jobs);
     for (size_t i = 0; i < self->count; i++) {
-        (void)pthread_join(self->threads[i], NULL);
+        end_worker(self->workers[i]);
     }
     job_t *job = NULL;
     while ((job = backlog_drop(self->jobs)) != NULL) {
@@ -163,6 +274,6 @@ pool_destroy(pool_t **self_p)
     }
     backlog_destroy(&self->jobs);
     queue_destroy(&self->attached);
-    free(self->threads);
+    free(self->workers);
     free(self);
 }

@@ -7,6 +7,10 @@
 // time and in order.  So a slow event keeps one thread busy and nothing else.  Each thread is a port of its own: what it emits and the
 // replies it sends go straight to the router.  A job's bytes count against the
 // manager's box until the handler has returned.
+//
+// A thread whose handler goes on for worker.grace after nobody waits for its
+// request any more is stuck: another takes its place, and it leaves when its
+// handler returns at last.  Threads cannot be ended from outside.
 
 #ifndef NODE_POOL_H
 #define NODE_POOL_H
@@ -15,19 +19,24 @@
 
 typedef struct pool pool_t;
 
-// pool_new makes a pool for 'handler' of the manager with that state and port;
+// pool_new makes a pool for 'handler' of the manager with that crew and port;
 // no thread runs yet.  What a fence holds back goes to 'held'.
-pool_t *pool_new(
-    const handler_t *handler, void *state, edri_port_t *manager, jobs_t *held);
+pool_t *pool_new(const handler_t *handler, const crew_t *crew,
+    edri_port_t *manager, jobs_t *held);
 
 // pool_start starts the threads and waits until each is attached.  Returns
-// EDRI_OK, or EDRI_SYSTEM when a thread cannot be started.
+// EDRI_OK, EDRI_SYSTEM when a thread cannot be started, or what the crew's
+// 'begin' returned.
 edri_err_t pool_start(pool_t *self) EDRI_MUST_CHECK;
 
 // pool_put gives the pool a job, which is taken over.  pool_again gives one back
 // that a fence had held: it keeps its place.
 void pool_put(pool_t *self, job_t *job);
 void pool_again(pool_t *self, job_t *job);
+
+// pool_watch looks for threads that are stuck and replaces them.  Returns when
+// to look again, or -1 while the pool has nothing to do.
+int64_t pool_watch(pool_t *self, int64_t now_ms);
 
 // pool_destroy lets the threads finish what they have begun, joins them, leaves
 // what waits to its sources and frees the pool.  Called by the manager's thread.

@@ -3,6 +3,7 @@
 
 #include "node/port.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include "base/clock.h"
 #include "node/ask.h"
 #include "node/key.h"
+#include "node/task.h"
 #include "wire/envelope.h"
 
 // How long a port waits for the router to answer attach and detach.
@@ -102,6 +104,23 @@ port_missed(edri_port_t *self)
 }
 
 void
+port_cancel(edri_port_t *self, uint64_t request)
+{
+    uint8_t word[9] = {BELL_CANCEL};
+    memcpy(word + 1, &request, 8);
+    ring(self, word, sizeof word);
+}
+
+// is_cancelled says whether what the port works for is wanted no more.
+static bool
+is_cancelled(const edri_port_t *self)
+{
+    const edri_task_t *task = self->task;
+    return task != NULL && atomic_load(&task->cancelled_ms) != 0 &&
+           self->cause.event == task->env.id && self->cause.life == task->life;
+}
+
+void
 port_begun(edri_port_t *self, token_t *token, uint32_t events)
 {
     if (token_begun(&self->node->tokens, token, events)) {
@@ -152,6 +171,8 @@ port_new(edri_node_t *node, const edri_port_t *like)
         self->priority = like->priority;
         atomic_init(&self->ranked, atomic_load(&like->ranked));
         self->worker = like->worker;
+        self->target = like->target;
+        self->drains = like->drains;
     }
     self->magic = PORT_MAGIC;
     self->node = node;
@@ -160,11 +181,13 @@ port_new(edri_node_t *node, const edri_port_t *like)
     self->in = box_new(node->limits.manager_queue);
     self->types = map_new();
     self->asks = map_new();
+    self->cause.deadline_ms = -1;
     // Last: from here on the router may find it.
     do {
         self->serial = atomic_fetch_add(&node->next_serial, 1);
         self->number = number_of(self->serial);
     } while (shared_map_add(node->ports, self->number, self) != self);
+    self->target = self->manager != NULL ? self->number : self->target;
     // Ids go on from where an earlier port of that number cannot have come.
     self->next_id = (uint64_t)self->number << 48 |
                     (uint64_t)(self->serial / 65535 & 0xffff) << 32;
@@ -251,12 +274,38 @@ find_type(edri_port_t *self, const edri_type_t *type, typeref_t **ref_p)
     return EDRI_OK;
 }
 
-// wait_for_room waits until the type's gate is open and the port's own box has
-// room.
+// not_waited says why the wait for room has ended.
 static edri_err_t
-wait_for_room(edri_port_t *self, typeref_t *ref, bool no_wait)
+not_waited(
+    edri_port_t *self, const typeref_t *ref, edri_err_t err, bool hurried)
 {
-    int64_t deadline = clock_ms() + self->node->limits.emit_wait_ms;
+    const char *type = ref->type->name;
+    const char *what =
+        atomic_load(&ref->closed) ? "a receiver is" : "the port is";
+    if (err == EDRI_CANCELLED) {
+        return fail(
+            self, err, "%s: %s full, and the task was cancelled", type, what);
+    }
+    if (err == EDRI_DEADLINE && hurried) {
+        return fail(
+            self, err, "%s: %s full, and the deadline has passed", type, what);
+    }
+    if (err == EDRI_DEADLINE) {
+        return fail(self, EDRI_OVERLOADED, "%s: %s full, for %lld ms now", type,
+            what, (long long)self->node->limits.emit_wait_ms);
+    }
+    return fail(self, err, "%s: the node has stopped", type);
+}
+
+// wait_for_room waits until the type's gate is open and the port's own box has
+// room: for emit.wait, but not beyond deadline_ms (-1: none).
+static edri_err_t
+wait_for_room(
+    edri_port_t *self, typeref_t *ref, bool no_wait, int64_t deadline_ms)
+{
+    int64_t until_ms = clock_ms() + self->node->limits.emit_wait_ms;
+    bool hurried = deadline_ms >= 0 && deadline_ms < until_ms;
+    until_ms = hurried ? deadline_ms : until_ms;
     for (;;) {
         bool closed = atomic_load(&ref->closed);
         bool full = box_used(self->out) >= box_limit(self->out);
@@ -274,14 +323,10 @@ wait_for_room(edri_port_t *self, typeref_t *ref, bool no_wait)
         } else if (!box_watch(self->out, box_limit(self->out) / 2)) {
             continue;
         }
-        edri_err_t err = port_sleep(self, deadline);
-        if (err == EDRI_DEADLINE) {
-            return fail(self, EDRI_OVERLOADED, "%s: %s stayed full for %lld ms",
-                ref->type->name, closed ? "a receiver" : "the port",
-                (long long)self->node->limits.emit_wait_ms);
-        }
+        edri_err_t err =
+            is_cancelled(self) ? EDRI_CANCELLED : port_sleep(self, until_ms);
         if (err != EDRI_OK) {
-            return fail(self, err, "%s: the node has stopped", ref->type->name);
+            return not_waited(self, ref, err, hurried);
         }
     }
 }
@@ -355,11 +400,31 @@ fill_options(envelope_t *env, const edri_type_t *type, edri_kind_t kind,
                  (type->shareable ? 0 : WIRE_NODE_ONLY);
 }
 
-// send_event checks, waits for room and puts the envelope into the box; 'env'
-// has its flags and ttl.
+static slice_t
+trace_slice(const edri_trace_t *trace)
+{
+    static_assert(sizeof *trace == WIRE_TRACE_SIZE, "as on the wire");
+    return (slice_t){(const uint8_t *)trace, sizeof *trace};
+}
+
+edri_err_t
+edri_port_trace(edri_port_t *self, const edri_trace_t *trace)
+{
+    if (check_owner(self) != EDRI_OK) {
+        return EDRI_STATE;
+    }
+    self->cause.traced = trace != NULL;
+    if (trace != NULL) {
+        self->cause.trace = *trace;
+    }
+    return EDRI_OK;
+}
+
+// send_event checks, waits for room, not beyond deadline_ms (-1: none), and puts
+// the envelope into the box; 'env' has its flags and ttl.
 static edri_err_t
 send_event(edri_port_t *self, typeref_t *ref, envelope_t *env, body_t *body,
-    bool no_wait)
+    bool no_wait, int64_t deadline_ms)
 {
     const edri_type_t *type = ref->type;
     if (self->quit) {
@@ -378,9 +443,13 @@ send_event(edri_port_t *self, typeref_t *ref, envelope_t *env, body_t *body,
             body->size, self->node->limits.body_max);
     }
     if (!has_room(self, ref)) {
-        edri_err_t err = wait_for_room(self, ref, no_wait);
+        edri_err_t err = wait_for_room(self, ref, no_wait, deadline_ms);
         if (err != EDRI_OK) {
             return err;
+        }
+        if (type->kind == EDRI_REQUEST) {
+            int64_t left = deadline_ms - clock_ms();
+            env->ttl_ms = left > 0 ? (uint32_t)left : 1;
         }
     }
     if (ref->key != NULL) {
@@ -390,8 +459,11 @@ send_event(edri_port_t *self, typeref_t *ref, envelope_t *env, body_t *body,
                        : key_of_body(ref->key, body->data, body->size);
     }
     env->type = type->id;
-    env->cause = self->cause;
-    env->cause_life = self->cause_life;
+    env->cause = self->cause.event;
+    env->cause_life = self->cause.life;
+    if (self->cause.traced) {
+        env->trace = trace_slice(&self->cause.trace);
+    }
     put(self, env, body);
     return EDRI_OK;
 }
@@ -414,8 +486,8 @@ emit(edri_port_t *self, const edri_type_t *type, body_t *body,
     }
     envelope_t env = {.id = ++self->next_id};
     fill_options(&env, type, EDRI_NOTIFICATION, options);
-    return send_event(
-        self, ref, &env, body, options != NULL && options->no_wait);
+    return send_event(self, ref, &env, body,
+        options != NULL && options->no_wait, self->cause.deadline_ms);
 }
 
 edri_err_t
@@ -453,6 +525,8 @@ port_reply(edri_port_t *self, const envelope_t *asked, uint64_t life,
         .request = asked->id,
         .to = life,
         .error = (uint32_t)err,
+        .trace = asked->trace,
+        .position = self->target,
     };
     body_t body = {0};
     char why[128];
@@ -485,6 +559,30 @@ port_reply(edri_port_t *self, const envelope_t *asked, uint64_t life,
 
 // ----- asking
 
+// time_for gives a request its time: what it may have, but no more than is left
+// of the task that asks.
+static edri_err_t
+time_for(edri_port_t *self, const edri_type_t *type, uint32_t timeout_ms,
+    ask_t *ask, uint32_t *ttl_ms)
+{
+    int64_t now_ms = clock_ms();
+    *ttl_ms = timeout_ms > 0 ? timeout_ms : type->timeout_ms;
+    if (is_cancelled(self)) {
+        return fail(self, EDRI_CANCELLED,
+            "%s: not asked: the task was cancelled", type->name);
+    }
+    if (self->cause.deadline_ms >= 0) {
+        int64_t left = self->cause.deadline_ms - now_ms;
+        if (left <= 0) {
+            return fail(self, EDRI_DEADLINE,
+                "%s: not asked: the task's deadline has passed", type->name);
+        }
+        *ttl_ms = left < *ttl_ms ? (uint32_t)left : *ttl_ms;
+    }
+    ask->deadline_ms = now_ms + *ttl_ms;
+    return EDRI_OK;
+}
+
 static edri_err_t
 begin_request(edri_port_t *self, const edri_type_t *type,
     const ProtobufCMessage *message, uint32_t timeout_ms, ask_t *ask)
@@ -502,23 +600,47 @@ begin_request(edri_port_t *self, const edri_type_t *type,
             message == NULL ? "no message" : "not a request; use emit");
     }
     edri_emit_options_t options = {
-        .set_deliver = ask->all,
-        .deliver = EDRI_ALL,
-        .ttl_ms = timeout_ms > 0 ? timeout_ms : type->timeout_ms,
-    };
+        .set_deliver = ask->all, .deliver = EDRI_ALL};
+    err = time_for(self, type, timeout_ms, ask, &options.ttl_ms);
+    if (err != EDRI_OK) {
+        return err;
+    }
     envelope_t env = {.id = ++self->next_id};
     fill_options(&env, type, EDRI_REQUEST, &options);
     ask->all = envelope_deliver(env.flags) == EDRI_ALL;
     ask->id = env.id;
     ask->type = type;
-    ask->deadline_ms = clock_ms() + options.ttl_ms;
+    ask->cause = self->cause;
     ask_begin(self, ask);
     body_t body = {.message = message};
-    err = send_event(self, ref, &env, &body, false);
+    err = send_event(self, ref, &env, &body, false, ask->deadline_ms);
     if (err != EDRI_OK) {
         ask_drop(self, ask);
+    } else {
+        self->last_request = env.id;
     }
     return err;
+}
+
+uint64_t
+edri_port_last_request(const edri_port_t *self)
+{
+    return self != NULL ? self->last_request : 0;
+}
+
+edri_err_t
+edri_request_cancel(edri_port_t *self, uint64_t request)
+{
+    if (check_owner(self) != EDRI_OK) {
+        return EDRI_STATE;
+    }
+    ask_t *ask = map_get(self->asks, request);
+    if (ask == NULL) {
+        return fail(self, EDRI_NOT_FOUND,
+            "the request to be cancelled has ended already");
+    }
+    ask_cancel(self, ask);
+    return EDRI_OK;
 }
 
 edri_err_t
@@ -590,15 +712,16 @@ defer(edri_port_t *self, const load_t *load)
     self->deferred[self->deferred_count++] = *load;
 }
 
-size_t
-port_pump(edri_port_t *self)
+// pump_load takes one load and handles its replies.  Returns false when there was
+// none: the box is armed then.
+static bool
+pump_load(edri_port_t *self, size_t *ran)
 {
     load_t load = self->spare;
     self->spare = (load_t){0};
-    size_t ran = port_expire(self, self->first_ask != NULL ? clock_ms() : 0);
     if (!box_take(self->in, &load)) {
         self->spare = load;
-        return ran;
+        return false;
     }
     reader_t at = reader_begin(&load);
     envelope_t env;
@@ -607,20 +730,34 @@ port_pump(edri_port_t *self)
         if (envelope_kind(env.flags) == EDRI_REPLY &&
             (env.flags & WIRE_OBSERVED) == 0) {
             port_answer(self, &at);
-            ran++;
+            (*ran)++;
         } else {
             events = true;
         }
     }
     if (events) {
         defer(self, &load);
-        return ran;
+        return true;
     }
     size_t weight = load.weight;
     load_reset(&load);
     load_clear(&self->spare);
     self->spare = load;
     port_release(self, self->in, weight);
+    return true;
+}
+
+size_t
+port_pump(edri_port_t *self)
+{
+    size_t ran = port_expire(self, self->first_ask != NULL ? clock_ms() : 0);
+    if (self->task != NULL && atomic_load(&self->task->cancelled_ms) != 0) {
+        ran += ask_cancel_caused(self, self->task->env.id, self->task->life);
+    }
+    // Whoever sleeps after that must have found the box empty, else the next
+    // reply does not ring.
+    while (ran == 0 && pump_load(self, &ran)) {
+    }
     return ran;
 }
 

@@ -26,6 +26,7 @@
 #define BELL_DETACH 'd' // port → router: forget me; back: done
 #define BELL_GATE   'g' // port → router + type id: ring when it opens
 #define BELL_FLUSH  'f' // port → router: say so when all I emitted is sent
+#define BELL_CANCEL 'c' // port → router + id: nobody waits for that request
 #define BELL_DEMAND 'm' // port → router: my demands have changed
 #define BELL_QUIT   'q' // router → port: the node stops
 
@@ -39,6 +40,23 @@ typedef struct demand {
 } demand_t;
 
 typedef struct ask ask_t;
+
+// cause_t is what a port works for: the event whose handler runs, or whose
+// request's callback does.  What it emits and asks says so.
+typedef struct cause {
+    uint64_t event; // its id; 0: none
+    uint64_t life;
+    int64_t deadline_ms; // of what it asks, on clock_ms; -1: none
+    bool traced;
+    edri_trace_t trace;
+} cause_t;
+
+// How far a manager is that wants to know when the node drains.
+typedef enum port_drain {
+    DRAIN_NOT,   // the node does not drain
+    DRAIN_ASKED, // by the router, which waits
+    DRAIN_TOLD   // by the manager, whose hook has returned
+} port_drain_t;
 
 struct edri_port {
     uint32_t magic;
@@ -58,17 +76,21 @@ struct edri_port {
     atomic_bool ranked;       // there are several; the router finds out, too
     _Atomic(uint64_t) missed; // dropped for it and not told; by the router
     bool worker;              // belongs to a manager's pool
+    uint16_t target;          // of the manager that it works for; 0: none
+    bool drains;              // its manager wants to know of draining
+    _Atomic(port_drain_t) drain;
     // owner's
     map_t *types;                 // edri_type_t * → typeref_t
     const edri_type_t *last_type; // cache of 'types'
     typeref_t *last_ref;
     uint64_t next_id;
+    uint64_t last_request;
     map_t *asks;      // id → ask_t that waits
     ask_t *first_ask; // by deadline, earliest first
     ask_t *last_ask;
-    uint64_t cause; // the event whose handler runs
-    uint64_t cause_life;
-    load_t *deferred; // taken while waiting: events inside
+    cause_t cause;
+    edri_task_t *task; // whose handler runs, or NULL
+    load_t *deferred;  // taken while waiting: events inside
     size_t deferred_count;
     load_t spare;         // memory for the next take
     atomic_bool attached; // written by the router, which then rings
@@ -92,8 +114,9 @@ edri_port_t *port_new(edri_node_t *node, const edri_port_t *like);
 // Returns EDRI_OK when rung, EDRI_DEADLINE, EDRI_CLOSED once the node stops.
 edri_err_t port_sleep(edri_port_t *self, int64_t deadline_ms);
 
-// port_pump handles replies that have come and overdue requests; loads with
-// events in them are kept in 'deferred'.  Returns how many callbacks ran.
+// port_pump handles replies that have come and overdue requests, and ends those
+// of a task that was cancelled; loads with events in them are kept in
+// 'deferred'.  Returns how many callbacks ran.
 size_t port_pump(edri_port_t *self);
 
 // port_answer handles one reply.  port_expire ends overdue requests and
@@ -108,6 +131,8 @@ bool port_asking(const edri_port_t *self);
 // port_has_load says whether port_next_load would find something; it does not
 // arm the box.
 bool port_has_load(const edri_port_t *self);
+// port_cancel tells the router that nobody waits for that request any more.
+void port_cancel(edri_port_t *self, uint64_t request);
 
 // port_next_load takes what the manager works on next: deferred first.
 // *replies_done tells that its replies were handled already.

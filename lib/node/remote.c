@@ -28,9 +28,11 @@ remote_find(router_t *router, uint64_t life, const char *name)
             flow_in_init(&self->in[lane]);
         }
         (void)map_put(router->remotes, life, self);
+        names_set(&router->node->names, life, name);
     } else if (name != NULL && self->name[0] == '\0') {
         free(self->name);
         self->name = str_dup(name);
+        names_set(&router->node->names, life, name);
     }
     return self;
 }
@@ -80,6 +82,7 @@ void
 remote_free(remote_t *self)
 {
     bodies_drop(self);
+    names_set(&self->router->node->names, self->life, NULL);
     map_destroy(&self->bodies);
     for (size_t i = 0; i < self->dest_count; i++) {
         dest_t *dest = self->dests[i];
@@ -94,6 +97,7 @@ remote_free(remote_t *self)
         flow_in_clear(&self->in[lane]);
     }
     free(self->dests);
+    free(self->cancels);
     outq_clear(&self->replies);
     free(self->name);
     free(self);
@@ -250,6 +254,28 @@ dest_check(dest_t *self)
     } else if (self->queue.bytes <= limit / 2) {
         set_full(self, false);
         overflow_join(&self->overflow, &self->queue);
+    }
+}
+
+// is_open is the outq_keep_fn: whether somebody waits for the request.
+static bool
+is_open(const envelope_t *env, void *arg)
+{
+    const dest_t *self = arg;
+    return envelope_kind(env->flags) != EDRI_REQUEST ||
+           asked_open(
+               self->remote->router, env->id, self->remote->life, self->target);
+}
+
+void
+dest_sift(dest_t *self)
+{
+    size_t dropped = outq_sift(&self->queue, is_open, self);
+    counter_add(
+        &self->remote->router->node->counters, COUNTER_NOT_BEGUN, dropped);
+    self->stale = self->queue.first != NULL;
+    if (dropped > 0) {
+        dest_check(self);
     }
 }
 

@@ -39,6 +39,9 @@ void remote_restart(remote_t *self);
 // remote_leave takes everything of the node out of the links' turns.
 void remote_leave(remote_t *self);
 
+// dest_sift drops cancelled requests from the front of the queue.
+void dest_sift(dest_t *self);
+
 // dest_wake and remote_wake put it into the turn of its link if it has
 // something to send; dest_check updates its fullness.
 void dest_wake(dest_t *self);

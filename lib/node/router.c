@@ -91,6 +91,13 @@ handle_bell(router_t *self, slot_t *slot, const uint8_t *word, size_t size)
         }
         return;
     }
+    case BELL_CANCEL: {
+        uint64_t id = 0;
+        memcpy(&id, word + 1, size == 9 ? 8 : 0);
+        drain_slot(self, slot); // the request comes first
+        cancel_asked(self, slot, id);
+        return;
+    }
     case BELL_FLUSH:
         if (!slot->flush) {
             slot->flush = true;
@@ -205,6 +212,21 @@ finish_flushes(router_t *self)
 
 // ----- draining
 
+// is_busy says whether a port has something that must be done before the node
+// may end.  Ports that are no manager's get replies only: who waits for one has
+// it, and those that come late may lie there for ever.
+static bool
+is_busy(const slot_t *slot)
+{
+    bool works = slot->ipc || slot->manager != NULL;
+    if (works && slot_used(slot) > 0) {
+        return true;
+    }
+    // In this order: what a hook emits is there before it says so.
+    return !slot->ipc && (atomic_load(&slot->port->drain) == DRAIN_ASKED ||
+                             box_used(slot->port->out) > 0);
+}
+
 // is_quiet says whether nothing of this node's own is under way.
 static bool
 is_quiet(const router_t *self)
@@ -212,9 +234,7 @@ is_quiet(const router_t *self)
     size_t cursor = 0;
     void *value = NULL;
     while (map_next(self->slots, &cursor, NULL, &value)) {
-        const slot_t *slot = value;
-        if (slot_used(slot) > 0 ||
-            (!slot->ipc && box_used(slot->port->out) > 0)) {
+        if (is_busy(value)) {
             return false;
         }
     }
@@ -236,10 +256,26 @@ check_drained(router_t *self)
     }
 }
 
+// tell_drain tells the managers that have a hook for it.
+static void
+tell_drain(router_t *self)
+{
+    size_t cursor = 0;
+    void *value = NULL;
+    while (map_next(self->slots, &cursor, NULL, &value)) {
+        slot_t *slot = value;
+        if (!slot->ipc && slot->port->drains) {
+            atomic_store(&slot->port->drain, DRAIN_ASKED);
+            slot_ring(slot, 0);
+        }
+    }
+}
+
 static void
 begin_drain(router_t *self)
 {
     self->draining = true;
+    tell_drain(self);
     // InForce brings this forward; a switch that does not answer does not
     // hold us longer than it would hold a demand.
     bool linked = false;

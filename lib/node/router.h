@@ -9,6 +9,7 @@
 //   absent.c     groups that are expected back
 //   waiting.c    events that wait until a switch has said who demands them
 //   asked.c      requests on their way, replies, errors
+//   cancel.c     requests that nobody waits for any more
 //   ipc.c        ports of other processes
 //   remote.c     other nodes: a queue and credit per manager there, paths
 //   flows.c      the words between the two ends of a flow, and their timers
@@ -32,6 +33,7 @@
 
 #include "base/box.h"
 #include "base/map.h"
+#include "core/cancels.h"
 #include "core/credit.h"
 #include "core/fence.h"
 #include "core/flow_in.h"
@@ -292,7 +294,7 @@ void asked_keep(asked_t *self, slice_t item, int64_t base_ms, blob_t *blob);
 void asked_retry(router_t *router);
 int64_t asked_next(const router_t *router);
 
-// asked_announce tells the asker of a request to ALL how many were asked.
+// asked_announce tells the asker of a request to ALL who was asked.
 void asked_announce(router_t *router, const asked_t *self);
 
 // asked_refuse answers a request that went nowhere.
@@ -309,12 +311,38 @@ void asked_reply(router_t *router, slice_t item, slice_t content,
 bool asked_unsent(
     router_t *router, uint64_t id, uint64_t life, uint32_t target);
 
+// asked_cancel forgets a request that nobody waits for and tells its
+// responders.  False: it is not known.  asked_cancel_all does so for all of a
+// port.
+bool asked_cancel(router_t *router, uint64_t id);
+void asked_cancel_all(router_t *router, uint16_t port);
+
+// asked_open says whether that manager of that life still has to answer.
+bool asked_open(
+    const router_t *router, uint64_t id, uint64_t life, uint32_t target);
+
 // asked_life_gone ends what a life was asked, asked_slot_gone what a local
 // manager was asked; asked_expire forgets what is overdue.
 void asked_life_gone(router_t *router, uint64_t life);
 void asked_slot_gone(router_t *router, uint16_t target);
 void asked_expire(router_t *router);
 void asked_destroy(router_t *router);
+
+// ----- cancels
+
+// cancel_asked: the port does not wait for its request any more.
+void cancel_asked(router_t *router, const slot_t *from, uint64_t id);
+
+// cancel_here tells the handlers of this node, which work on these requests of
+// 'life' (0: this node) or have not begun.  cancel_life does so for all that a life has
+// asked: it has ended, or was given up.
+void cancel_here(
+    router_t *router, uint64_t life, const uint64_t *ids, size_t count);
+void cancel_life(router_t *router, uint64_t life);
+
+// cancel_there tells the node of a manager, and drops the request if it has not
+// left yet.
+void cancel_there(dest_t *dest, uint64_t id);
 
 // ----- other nodes
 
@@ -331,6 +359,7 @@ struct dest {
     bool active;           // in its link's list of senders
     bool full;             // over its limit: pushes back
     bool solid;            // has got events that must not be dropped
+    bool stale;            // requests in the queue may have been cancelled
     uint64_t bulk_wait;    // BULK seq whose arrival must come first,
     uint8_t bulk_priority; // unless an event is more urgent than this
     uint64_t events_end;   // EVENT seq behind its newest frame
@@ -358,12 +387,15 @@ struct remote {
     uint64_t stale[LINKS_MAX]; // the same when the switch said GONE: what comes
                                // of it had waited there
     flow_in_t in[LANES];
-    fence_t fence;   // the lease that we have from it
-    gate_t gate;     // the same, for the managers' threads
-    size_t movable;  // its frames here that it might give to another
-    bool fenced;     // some manager may be holding events back
-    map_t *bodies;   // event id → body_t: fragments so far
-    bool evicted;    // some of these were dropped while it was away
+    fence_t fence;     // the lease that we have from it
+    gate_t gate;       // the same, for the managers' threads
+    size_t movable;    // its frames here that it might give to another
+    bool fenced;       // some manager may be holding events back
+    map_t *bodies;     // event id → body_t: fragments so far
+    bool evicted;      // some of these were dropped while it was away
+    uint64_t *cancels; // ids to be told: nobody waits for them here
+    size_t cancel_count;
+    size_t cancel_room;
     int64_t want_ms; // when WANT is said again; 0: nobody waits for credit
     int64_t tell_ms; // when its flows must be told what came; 0: nothing
     int64_t due_ms;  // when to look at it; INT64_MAX: in no list
@@ -537,17 +569,18 @@ struct router {
     asked_t *first_asked; // by deadline
     asked_t *last_asked;
     asked_t *free_asked;
-    list_t lines;     // line_t: ports whose events wait
-    list_t retries;   // asked_t that wait for their next try
-    list_t seats;     // seat_t: managers\' places in retained types
-    tokens_t *tokens; // the node's
-    list_t ready;     // slots to be read
-    list_t spans;     // slots with a span
-    list_t tokened;   // slots with a token of this pass
-    list_t moving;    // routes whose keys may be on the move
-    list_t full;      // slots over their limit or starved
-    list_t flushing;  // slots that wait for a flush
-    list_t ipc_slots; // ports of other processes
+    cancels_t cancels; // of requests that wait until somebody is known
+    list_t lines;      // line_t: ports whose events wait
+    list_t retries;    // asked_t that wait for their next try
+    list_t seats;      // seat_t: managers' places in retained types
+    tokens_t *tokens;  // the node's
+    list_t ready;      // slots to be read
+    list_t spans;      // slots with a span
+    list_t tokened;    // slots with a token of this pass
+    list_t moving;     // routes whose keys may be on the move
+    list_t full;       // slots over their limit or starved
+    list_t flushing;   // slots that wait for a flush
+    list_t ipc_slots;  // ports of other processes
     link_t links[LINKS_MAX];
     unsigned link_count;
     load_t load;         // being routed

@@ -92,6 +92,7 @@ slot_detach(slot_t *self)
     (void)map_take(router->slots, self->number);
     router->settled = true;
     asked_slot_gone(router, self->number);
+    asked_cancel_all(router, self->number);
     if (!self->ipc) {
         // From here on the port may be freed: the slot itself is not touched
         // by its owner.

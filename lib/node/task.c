@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "edri/log.h"
+#include "node/ask.h"
 #include "wire/nesting.h"
 
 // ----- what a handler sees
@@ -22,7 +23,13 @@ edri_task_port(const edri_task_t *self)
 void *
 edri_task_state(const edri_task_t *self)
 {
-    return self->state;
+    return self->crew->state;
+}
+
+void *
+edri_task_worker_state(const edri_task_t *self)
+{
+    return self->worker;
 }
 
 void *
@@ -94,6 +101,29 @@ edri_task_life(const edri_task_t *self)
     return self->life != 0 ? self->life : self->port->node->life;
 }
 
+const char *
+edri_task_sender(edri_task_t *self)
+{
+    edri_node_t *node = self->port->node;
+    if (self->life == 0) {
+        return node->name;
+    }
+    char *name = edri_task_alloc(self, NAME_MAX_SIZE);
+    names_get(&node->names, self->life, name);
+    return name;
+}
+
+bool
+edri_task_trace(const edri_task_t *self, edri_trace_t *out)
+{
+    bool traced = self->env.trace.len == sizeof *out;
+    *out = (edri_trace_t){{0}, {0}};
+    if (traced) {
+        memcpy(out, self->env.trace.data, sizeof *out);
+    }
+    return traced;
+}
+
 int64_t
 edri_task_remaining_ms(const edri_task_t *self)
 {
@@ -102,6 +132,14 @@ edri_task_remaining_ms(const edri_task_t *self)
     }
     int64_t left = self->deadline_ms - clock_ms();
     return left > 0 ? left : 0;
+}
+
+bool
+edri_task_cancelled(const edri_task_t *self)
+{
+    return atomic_load_explicit(&self->cancelled_ms, memory_order_relaxed) !=
+               0 ||
+           (self->deadline_ms >= 0 && clock_ms() >= self->deadline_ms);
 }
 
 bool
@@ -134,7 +172,39 @@ edri_task_error_text(const edri_task_t *self)
     return self->text != NULL ? self->text : "";
 }
 
+edri_err_t
+crew_begin(const crew_t *self, void **worker_p)
+{
+    *worker_p = NULL;
+    return self->begin != NULL
+               ? self->begin(self->manager, self->state, worker_p)
+               : EDRI_OK;
+}
+
+void
+crew_end(const crew_t *self, void **worker_p)
+{
+    if (self->end != NULL && *worker_p != NULL) {
+        self->end(*worker_p);
+    }
+    *worker_p = NULL;
+}
+
 // ----- running
+
+int64_t
+task_unwanted(const edri_task_t *self, uint64_t *id_p)
+{
+    *id_p = atomic_load(&self->running);
+    int64_t cancelled_ms = atomic_load(&self->cancelled_ms);
+    int64_t over_ms = atomic_load(&self->over_ms);
+    // Read again: it may have ended meanwhile, and another begun.
+    if (*id_p == 0 || atomic_load(&self->running) != *id_p) {
+        return INT64_MAX;
+    }
+    bool sooner = cancelled_ms != 0 && (over_ms < 0 || cancelled_ms < over_ms);
+    return sooner ? cancelled_ms : over_ms >= 0 ? over_ms : INT64_MAX;
+}
 
 static void *
 take_memory(void *arena, size_t size)
@@ -212,20 +282,69 @@ handle(edri_task_t *self, slice_t body, ProtobufCMessage **reply_p)
     return err;
 }
 
-// finish sends the end of a request, or says that a notification's handler has
-// failed.  Returns the error of the latter.
-static edri_err_t
-finish(edri_task_t *self, edri_err_t err, const ProtobufCMessage *reply)
+// begin_work lets the port know what it works for from here on; end_work that
+// it is done.
+static void
+begin_work(edri_task_t *self)
 {
-    if (envelope_kind(self->env.flags) == EDRI_REQUEST) {
-        port_reply(self->port, &self->env, self->life, err, self->text, reply);
-        return EDRI_OK;
+    cause_t *cause = &self->port->cause;
+    cause->event = self->env.id;
+    cause->life = self->life;
+    cause->deadline_ms = self->deadline_ms;
+    cause->traced = self->env.trace.len == WIRE_TRACE_SIZE;
+    if (cause->traced) {
+        memcpy(&cause->trace, self->env.trace.data, WIRE_TRACE_SIZE);
     }
+    self->port->task = self;
+}
+
+static void
+end_work(edri_task_t *self)
+{
+    edri_port_t *port = self->port;
+    if (atomic_load(&self->cancelled_ms) != 0) {
+        // Still with the task: a callback cannot ask again for it.
+        (void)ask_cancel_caused(port, self->env.id, self->life);
+    }
+    port->task = NULL;
+    port->cause.event = port->cause.life = 0;
+    port->cause.deadline_ms = -1;
+    port->cause.traced = false;
+}
+
+// run_request handles a request and answers, unless it was cancelled before.
+static void
+run_request(edri_task_t *self, slice_t body, int64_t now_ms)
+{
+    requests_t *requests = &self->port->node->requests;
+    ProtobufCMessage *reply = NULL;
+    atomic_store(&self->cancelled_ms, 0);
+    if (!requests_enter(requests, self, now_ms)) {
+        counter_add(&self->port->node->counters, COUNTER_NOT_BEGUN, 1);
+        return;
+    }
+    begin_work(self);
+    atomic_store(&self->over_ms, self->deadline_ms);
+    atomic_store(&self->running, self->env.id);
+    edri_err_t err = handle(self, body, &reply);
+    atomic_store(&self->running, 0);
+    requests_leave(requests, self);
+    port_reply(self->port, &self->env, self->life, err, self->text, reply);
+    end_work(self);
+    atomic_store(&self->cancelled_ms, 0);
+}
+
+static edri_err_t
+run_notification(edri_task_t *self, slice_t body)
+{
+    begin_work(self);
+    edri_err_t err = handle(self, body, &(ProtobufCMessage *){NULL});
     if (err != EDRI_OK) {
         edri_log_warn("HANDLER-FAILED", "type=%s error=%s text=\"%s\"",
             self->handler->type->name, edri_err_name(err),
             self->text != NULL ? self->text : "");
     }
+    end_work(self);
     return err;
 }
 
@@ -246,11 +365,8 @@ edri_err_t
 task_run(edri_task_t *self, slice_t content, blob_t *blob, const run_t *origin,
     int64_t now_ms)
 {
-    edri_port_t *port = self->port;
-    ProtobufCMessage *reply = NULL;
-    edri_err_t err = EDRI_OK;
     if (envelope_read(content, &self->env) != EDRI_OK) {
-        counter_add(&port->node->counters, COUNTER_MALFORMED, 1);
+        counter_add(&self->port->node->counters, COUNTER_MALFORMED, 1);
         return EDRI_OK;
     }
     if (origin->redelivered) {
@@ -267,16 +383,16 @@ task_run(edri_task_t *self, slice_t content, blob_t *blob, const run_t *origin,
     if (blob != NULL) {
         body = (slice_t){blob_data(blob), blob_size(blob)};
     }
-    port->cause = self->env.id;
-    port->cause_life = self->life;
     if (self->handler->observe != NULL) {
+        begin_work(self);
         observe(self, body);
+        end_work(self);
+    } else if (envelope_kind(self->env.flags) == EDRI_REQUEST) {
+        run_request(self, body, now_ms);
     } else {
-        err = handle(self, body, &reply);
-        err = finish(self, err, reply);
+        return run_notification(self, body);
     }
-    port->cause = port->cause_life = 0;
-    return err;
+    return EDRI_OK;
 }
 
 void

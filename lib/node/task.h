@@ -4,6 +4,8 @@
 #ifndef NODE_TASK_H
 #define NODE_TASK_H
 
+#include <stdatomic.h>
+
 #include "base/arena.h"
 #include "edri/manager.h"
 #include "node/port.h"
@@ -21,17 +23,37 @@ typedef struct handler {
     uint32_t replay_age_ms; // none older; 0: all
 } handler_t;
 
+// crew_t is what all workers of a manager have.
+typedef struct crew {
+    edri_manager_t *manager;
+    void *state;
+    edri_worker_begin_fn *begin; // makes a worker's own, or NULL
+    edri_worker_end_fn *end;
+} crew_t;
+
+// crew_begin makes what a worker has of its own (NULL: nothing); crew_end ends
+// it and sets *worker_p to NULL.  In the worker's thread.
+edri_err_t crew_begin(const crew_t *self, void **worker_p) EDRI_MUST_CHECK;
+void crew_end(const crew_t *self, void **worker_p);
+
 struct edri_task {
     edri_port_t *port; // of the thread that runs it
-    void *state;       // the manager's
+    const crew_t *crew;
+    void *worker; // the thread's own
     const handler_t *handler;
     arena_t *arena;      // of the thread
     envelope_t env;      // read whole; borrows from the load
     uint64_t life;       // of the emitter
     int64_t deadline_ms; // on clock_ms; -1: none
-    char *text;          // of the failure, in the arena
-    uint64_t missed;     // events that were dropped before it
-    uint32_t attempt;    // tries of it here before this one
+    // a request's: among those at work (node/requests.h)
+    struct edri_task *next;
+    struct edri_task *before;
+    _Atomic(int64_t) cancelled_ms; // since when; 0: it is not
+    _Atomic(int64_t) over_ms;      // its deadline
+    _Atomic(uint64_t) running;     // its id while the handler runs; or 0
+    char *text;                    // of the failure, in the arena
+    uint64_t missed;               // events that were dropped before it
+    uint32_t attempt;              // tries of it here before this one
 };
 
 // task_run unpacks the event, calls the handler and sends the reply or error.
@@ -42,5 +64,10 @@ struct edri_task {
 edri_err_t task_run(edri_task_t *self, slice_t content, blob_t *blob,
     const run_t *origin, int64_t now_ms) EDRI_MUST_CHECK;
 void task_end(edri_task_t *self);
+
+// task_unwanted says since when nobody waits for the request that runs, which
+// is *id_p; INT64_MAX when somebody does, or none runs.  Any thread, as long as
+// the task's memory is there.
+int64_t task_unwanted(const edri_task_t *self, uint64_t *id_p);
 
 #endif

@@ -22,6 +22,7 @@
 #define WIRE_BODY_MAX     (1024u * 1024 * 1024) // hard limit of a body
 #define WIRE_TYPES_MAX    16                    // distinct types in a frame
 #define WIRE_TEXT_MAX     4096                  // an error's text
+#define WIRE_TRACE_SIZE   24                    // trace id and parent
 #define WIRE_ENVELOPE_MAX (WIRE_INLINE_MAX + WIRE_TEXT_MAX + 512) // without
 // its attachment
 

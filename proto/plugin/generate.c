@@ -100,7 +100,8 @@ declare_request(text_t *out, const event_t *event, const words_t *w)
         w->ours, w->ours, w->reply, w->ours, w->ours, w->reply);
     text_add(out,
         "// %s_request_async asks and returns; 'fn' is called once, as\n"
-        "// edri_request_async says.\n"
+        "// edri_request_async says.  edri_port_last_request then gives its\n"
+        "// number, for edri_request_cancel.\n"
         "edri_err_t %s_request_async(edri_port_t *port, const %s *request,\n"
         "    uint32_t timeout_ms, %s_answer_fn *fn, void *arg);\n\n"
         "// %s_request_all asks everybody who handles it and waits for all, "

@@ -23,6 +23,15 @@ on_quote(edri_task_t *task, const Shop__Quote *quote, Shop__QuoteReply *reply)
     return EDRI_OK;
 }
 
+static void
+ignore_answer(
+    const edri_answer_t *answer, const Shop__QuoteReply *reply, void *arg)
+{
+    (void)answer;
+    (void)reply;
+    (void)arg;
+}
+
 static atomic_ulong orders;
 
 static edri_err_t
@@ -357,4 +366,67 @@ Test(ipc, hail_says_whether_a_node_is_there)
         hail(endpoint, 50, why, sizeof why), EDRI_UNREACHABLE, "%s", why);
     cr_expect_str_eq(why, "nothing answers within 50 ms");
     cr_expect_eq(hail("nonsense", 50, why, sizeof why), EDRI_INVAL);
+}
+
+// await_cancel waits for a head that says nobody waits for a request any more.
+static bool
+await_cancel(raw_t *raw, received_t *got, uint64_t id)
+{
+    int64_t end_ms = clock_ms() + RAW_WAIT_MS;
+    while (clock_ms() < end_ms && raw_receive(raw, got, RAW_WAIT_MS)) {
+        if (got->head->n_cancels == 1 && got->head->cancels[0] == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+send_cancel(raw_t *raw, uint64_t id)
+{
+    head_t head = EDRI__WIRE__HEAD__INIT;
+    head.cancels = &id;
+    head.n_cancels = 1;
+    raw_send_head(raw, &head, false);
+}
+
+Test(ipc, a_cancel_reaches_a_process_and_comes_from_one)
+{
+    edri_node_t *node = start_node();
+    received_t got = {0};
+    raw_t worker;
+    raw_t asker;
+    (void)attach(&worker, "foreign");
+    uint64_t number = attach(&asker, "");
+    raw_demand(&worker, 1, shop_unanswered_type.id, 0, true);
+    cr_assert_not_null(RAW_AWAIT(&worker, &got, IN_FORCE));
+
+    edri_port_t *port = edri_node_port(node);
+    Shop__Unanswered unanswered = SHOP__UNANSWERED__INIT;
+    cr_assert_eq(shop_unanswered_request_async(
+                     port, &unanswered, 30000, ignore_answer, NULL),
+        EDRI_OK);
+    uint64_t id = edri_port_last_request(port);
+    cr_assert(raw_await_frame(&worker, &got));
+    cr_assert_eq(edri_request_cancel(port, id), EDRI_OK);
+    cr_assert(await_cancel(&worker, &got, id));
+    cr_expect_eq(got.head->from, edri_node_life(node));
+
+    envelope_t request = {.type = shop_unanswered_type.id,
+        .id = number << 48 | 1,
+        .flags = envelope_flags(EDRI_REQUEST, EDRI_ONE, 3),
+        .ttl_ms = 30000};
+    raw_emit(&asker, &request, 0, 0);
+    cr_assert(raw_await_frame(&worker, &got));
+    send_cancel(&asker, id); // another port's
+    send_cancel(&asker, request.id);
+    cr_assert(await_cancel(&worker, &got, request.id));
+    cr_expect(await_count(node, "events.denied", 1));
+    cr_expect(await_count(node, "requests.cancelled", 2));
+
+    head_free(&got.head);
+    edri_port_destroy(&port);
+    raw_close(&worker);
+    raw_close(&asker);
+    edri_node_destroy(&node);
 }

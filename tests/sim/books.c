@@ -415,6 +415,12 @@ books_answered(uint64_t number)
     note(7, number);
 }
 
+void
+books_cancelled(void)
+{
+    books.totals.cancelled++;
+}
+
 // ----- the end
 
 static void

@@ -61,6 +61,7 @@ void books_begun(unsigned manager, kind_t kind, unsigned writer,
 // Requests: begun with a number, ended exactly once.
 uint64_t books_asked(void);
 void books_answered(uint64_t number);
+void books_cancelled(void);
 
 // books_doubted says whether anything happened that allows marks.
 void books_allow_marks(void);
@@ -75,6 +76,7 @@ typedef struct totals {
     uint64_t marked;
     uint64_t missing; // copies, at managers that were in doubt
     uint64_t requests;
+    uint64_t cancelled; // of these
     uint64_t hash;
 } totals_t;
 

@@ -99,6 +99,7 @@ play(const options_t *options, uint64_t seed, result_t *sum)
     sum->marked += result.marked;
     sum->missing += result.missing;
     sum->requests += result.requests;
+    sum->cancelled += result.cancelled;
     sum->faults += result.faults;
     sum->steps += result.steps;
     return fine;
@@ -121,14 +122,15 @@ main(int argc, char **argv)
     for (uint64_t i = 0; i < options.seeds; i++) {
         failed += !play(&options, options.seed + i, &sum);
     }
-    printf("%llu seeds: %llu events, %llu begun (%llu marked), %llu requests, "
-           "%llu faults, %llu copies missing at managers in doubt, "
+    printf("%llu seeds: %llu events, %llu begun (%llu marked), %llu requests "
+           "(%llu cancelled), %llu faults, %llu copies missing at managers in "
+           "doubt, "
            "%llu steps; "
            "%llu failed\n",
         (unsigned long long)options.seeds, (unsigned long long)sum.events,
         (unsigned long long)sum.begun, (unsigned long long)sum.marked,
-        (unsigned long long)sum.requests, (unsigned long long)sum.faults,
-        (unsigned long long)sum.missing, (unsigned long long)sum.steps,
-        (unsigned long long)failed);
+        (unsigned long long)sum.requests, (unsigned long long)sum.cancelled,
+        (unsigned long long)sum.faults, (unsigned long long)sum.missing,
+        (unsigned long long)sum.steps, (unsigned long long)failed);
     return failed == 0 ? 0 : 1;
 }

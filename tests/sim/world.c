@@ -10,6 +10,7 @@
 #include <zmq.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "books.h"
 #include "edri/edri.h"
 #include "edri/log.h"
@@ -24,6 +25,7 @@ enum {
     HUBS_MAX = 3,
     MANAGERS = 2, // of a node at most: one per group
     FAULTS_MAX = 8,
+    ASKED_MAX = 4,
     STEPS_AT_ONCE = 20000 // at one moment: more is a router that spins
 };
 
@@ -63,6 +65,7 @@ typedef struct sim_node {
     unsigned writer;
     int64_t write_us;
     int64_t write_pace_us;
+    uint64_t asked[ASKED_MAX]; // requests that may be cancelled
 } sim_node_t;
 
 typedef struct sim_hub {
@@ -193,10 +196,46 @@ on_kept(edri_task_t *task, const Sim__Kept *event)
     return EDRI_OK;
 }
 
+// on_deep_answer: one of the requests that a handler has made has ended.
+static void
+on_deep_answer(const edri_answer_t *raw, const Sim__Answer *answer, void *arg)
+{
+    (void)raw;
+    (void)answer;
+    books_answered((uint64_t)(uintptr_t)arg);
+}
+
+static edri_err_t
+on_deep(edri_task_t *task, const Sim__Deep *deep, Sim__Answer *answer)
+{
+    (void)task;
+    answer->number = deep->number;
+    return EDRI_OK;
+}
+
+// ask_deep asks below a request, and does not wait for the answer.
+static void
+ask_deep(edri_task_t *task)
+{
+    Sim__Deep deep = SIM__DEEP__INIT;
+    deep.number = books_asked();
+    int64_t left_ms = edri_task_remaining_ms(task);
+    if (sim_deep_request_async(edri_task_port(task), &deep, 0, on_deep_answer,
+            (void *)(uintptr_t)deep.number) != EDRI_OK) {
+        books_answered(deep.number);
+    }
+    if (port_deadline(edri_task_port(task)) > clock_ms() + left_ms) {
+        books_fail("a request has more time than the task that asks");
+    }
+}
+
 static edri_err_t
 on_ask(edri_task_t *task, const Sim__Ask *ask, Sim__Answer *answer)
 {
     answer->number = ask->number;
+    if (ask->number % 5 == 0) {
+        ask_deep(task);
+    }
     if (ask->number % 37 == 0) {
         answer->padding.len = 20000;
         answer->padding.data = edri_task_alloc(task, answer->padding.len);
@@ -296,6 +335,7 @@ add_manager(sim_node_t *self, int at, unsigned group)
     sim_one_handle(manager, on_one, EDRI_METHOD);
     sim_kept_handle(manager, on_kept, EDRI_METHOD);
     sim_ask_handle(manager, on_ask, EDRI_METHOD);
+    sim_deep_handle(manager, on_deep, EDRI_METHOD);
     (void)edri_manager_replay(manager, &sim_kept_type, 0);
 }
 
@@ -453,6 +493,17 @@ ask_one(sim_node_t *self)
             (void *)(uintptr_t)ask.number) != EDRI_OK) {
         books_answered(ask.number); // was not sent
     }
+    self->asked[draw(ASKED_MAX)] = edri_port_last_request(self->port);
+}
+
+// cancel_one cancels one of the requests that were made, if it has not ended.
+static void
+cancel_one(sim_node_t *self)
+{
+    uint64_t request = self->asked[draw(ASKED_MAX)];
+    if (edri_request_cancel(self->port, request) == EDRI_OK) {
+        books_cancelled();
+    }
 }
 
 static void
@@ -470,8 +521,11 @@ step_writer(sim_node_t *self)
     }
     uint64_t burst = 1 + draw(8);
     for (uint64_t i = 0; i < burst; i++) {
-        if (draw(10) == 0) {
+        uint64_t what = draw(20);
+        if (what < 2) {
             ask_one(self);
+        } else if (what == 2) {
+            cancel_one(self);
         } else {
             write_one(self);
         }
@@ -721,8 +775,16 @@ check_rest(const sim_node_t *self)
     if (!frames_idle(router)) {
         books_fail("node %d: something still waits to be sent", self->index);
     }
+    if (map_size(router->asked) > 0 || port_asking(self->port) ||
+        requests_count(&self->node->requests) > 0) {
+        books_fail("node %d: requests are left", self->index);
+    }
     while (map_next(router->remotes, &cursor, NULL, &value)) {
         const remote_t *remote = value;
+        if (remote->cancel_count > 0) {
+            books_fail("node %d: %zu cancels for %s are not told", self->index,
+                remote->cancel_count, remote->name);
+        }
         for (int lane = 1; lane < LANES; lane++) {
             const flow_out_t *out = &remote->out[lane];
             if (out->weight > 0) {
@@ -1024,6 +1086,7 @@ world_run(uint64_t seed, uint64_t faults, uint64_t steps, bool tell,
         .marked = totals.marked,
         .missing = totals.missing,
         .requests = totals.requests,
+        .cancelled = totals.cancelled,
         .faults = (uint64_t)world.fault_count,
         .hash = totals.hash,
         .steps = world.steps};

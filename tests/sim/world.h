@@ -24,6 +24,7 @@ typedef struct result {
     uint64_t marked;
     uint64_t missing;
     uint64_t requests;
+    uint64_t cancelled; // of these
     uint64_t faults;
     uint64_t hash; // of all that was begun, in order
     uint64_t steps;

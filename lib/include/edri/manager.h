@@ -74,6 +74,51 @@ edri_err_t edri_manager_lossy(edri_manager_t *self);
 edri_err_t edri_manager_set_state(
     edri_manager_t *self, void *state, void (*destroy)(void *state));
 
+// edri_worker_begin_fn makes what one worker has for itself, such as a connection
+// of its own: *worker_p, for edri_task_worker_state.  'state' is what
+// edri_manager_set_state set.  Any other result than EDRI_OK fails the start
+// of the node.  edri_worker_end_fn ends it.
+typedef edri_err_t edri_worker_begin_fn(
+    edri_manager_t *manager, void *state, void **worker_p);
+typedef void edri_worker_end_fn(void *worker);
+
+// edri_manager_worker_state gives every worker of the manager something of its
+// own: each thread of its pools, and the manager's thread when it runs methods
+// or observers.  Both are called in the worker's thread: 'begin' before its
+// first task, 'end' (or NULL) after its last.  A thread that takes the place of
+// one that is stuck begins anew.  Before edri_node_start only.
+// Returns EDRI_OK, EDRI_INVAL without 'begin', EDRI_STATE after start.
+edri_err_t edri_manager_worker_state(
+    edri_manager_t *self, edri_worker_begin_fn *begin, edri_worker_end_fn *end);
+
+// edri_hooks_t is what a manager does at the turns of its life, in its own
+// thread; NULL: nothing.  'state' is what edri_manager_set_state set; the port
+// is the manager's, to emit and request with.
+typedef struct edri_hooks {
+    // started: the node's demands are in force, so what it emits reaches
+    // everybody; no event is handled before it has returned.  edri_node_start
+    // waits for it, and fails with its error.
+    edri_err_t (*started)(
+        edri_manager_t *manager, edri_port_t *port, void *state);
+    // draining: nobody gives this node new work from now on; what it has still
+    // comes.  The node waits for it, and for what it emits.  Not called when
+    // the node stops at once, or the time for draining is over before.
+    void (*draining)(edri_manager_t *manager, edri_port_t *port, void *state);
+    // stopped: all handlers have returned, and pools have ended; the last call
+    // in this thread.  Not called when 'started' was not, or failed.
+    void (*stopped)(edri_manager_t *manager, void *state);
+} edri_hooks_t;
+
+// edri_manager_hooks sets the hooks, which are copied.  Before edri_node_start
+// only.  Returns EDRI_OK, EDRI_STATE after start.
+edri_err_t edri_manager_hooks(edri_manager_t *self, const edri_hooks_t *hooks);
+
+// edri_manager_fail sets the text that a failed start shows, and returns 'err'
+// (EDRI_FAILED when it is EDRI_OK).  For hooks and edri_worker_begin_fn:
+//     return edri_manager_fail(manager, EDRI_SYSTEM, "no database at %s", url);
+edri_err_t edri_manager_fail(edri_manager_t *self, edri_err_t err,
+    const char *format, ...) __attribute__((format(printf, 3, 4)));
+
 // edri_manager_setting returns managers/NAME/set/KEY of the configuration
 // file, or 'otherwise'.  Borrowed from the node.
 const char *edri_manager_setting(

@@ -59,10 +59,12 @@ edri_err_t edri_node_load_plugins(edri_node_t *self);
 
 // edri_node_start starts router, managers and workers and returns when the
 // node's demands are in force: an event that any connected node emits after
-// that reaches them.  Blocks at most node.start_timeout.
+// that reaches them.  Then it waits for the managers' hooks (edri_hooks_t).
+// Blocks at most node.start_timeout, and as long as these take.
 // Returns EDRI_OK; the error of the setting-up; EDRI_UNREACHABLE when a switch
 // did not answer in time; EDRI_EXISTS when another live node has the name;
-// EDRI_MISMATCH when a type differs from what the network knows.  After an
+// EDRI_MISMATCH when a type differs from what the network knows; or what a
+// hook, or a worker's own state (edri_manager_worker_state) returned.  After an
 // error the node is stopped; edri_node_error says more.
 edri_err_t edri_node_start(edri_node_t *self) EDRI_MUST_CHECK;
 

@@ -4,6 +4,7 @@
 #ifndef EDRI_TASK_H
 #define EDRI_TASK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,6 +13,12 @@
 
 typedef struct edri_task edri_task_t;
 typedef struct edri_port edri_port_t;
+
+// edri_trace_t is what W3C Trace Context calls trace-id and parent-id.
+typedef struct edri_trace {
+    uint8_t id[16];
+    uint8_t parent[8];
+} edri_trace_t;
 
 // A task belongs to the thread that runs the handler and ends when the handler
 // returns.  A pool's thread then waits until the callbacks of the requests that
@@ -23,6 +30,10 @@ edri_port_t *edri_task_port(const edri_task_t *self);
 
 // edri_task_state returns what edri_manager_set_state set, or NULL.
 void *edri_task_state(const edri_task_t *self);
+
+// edri_task_worker_state returns what edri_manager_worker_state's 'begin' made
+// for the thread that runs the handler, or NULL.
+void *edri_task_worker_state(const edri_task_t *self);
 
 // edri_task_alloc returns 'size' zeroed bytes that live until the task has
 // ended and its reply is sent: for what the fields of a reply point at.
@@ -48,9 +59,25 @@ const edri_type_t *edri_task_type(const edri_task_t *self);
 uint64_t edri_task_id(const edri_task_t *self);
 uint64_t edri_task_life(const edri_task_t *self);
 
+// edri_task_sender returns the name of the node that emitted the event, or "":
+// it has none, or nothing is known of it here because it handles nothing that
+// this node emits.  Borrowed until the task ends.
+const char *edri_task_sender(edri_task_t *self);
+
+// edri_task_trace gives the trace that the event belongs to: it goes on into
+// all that the handler emits and asks.  Returns false when there is none.
+bool edri_task_trace(const edri_task_t *self, edri_trace_t *out);
+
 // edri_task_remaining_ms returns what is left until the event's deadline,
 // 0 when it has passed, -1 when there is none.
 int64_t edri_task_remaining_ms(const edri_task_t *self);
+
+// edri_task_cancelled returns true when nobody waits for the result any more:
+// the request was cancelled, its asker has ended, or the deadline has passed.  A
+// handler that works for long looks at it now and then and returns what it
+// likes, as a rule EDRI_CANCELLED; one that waits in edri_request is woken.
+// About 1 ns, or 40 where there is a deadline.  Any thread while the task lasts.
+bool edri_task_cancelled(const edri_task_t *self);
 
 // edri_task_redelivered returns true when the event may have been begun before:
 // at a member that ended, or in a try that failed (option retry).

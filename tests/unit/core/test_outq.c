@@ -233,3 +233,58 @@ Test(outq, what_makes_room_is_the_oldest_of_the_least_urgent)
     }
     cr_expect_not(outq_drop_oldest(&queue, EDRI_DROP_OLDEST, &type));
 }
+// put_real appends a real envelope with that id.
+static void
+put_real(outq_t *queue, uint64_t id, blob_t *blob)
+{
+    uint8_t bytes[64];
+    envelope_t env = {
+        .type = 7, .id = id, .flags = blob != NULL ? WIRE_ATTACHED : 0};
+    size_t size = envelope_size(&env, 0);
+    (void)envelope_write(&env, 0, bytes, size);
+    outq_append(queue, (slice_t){bytes, size}, &env, &(run_t){0}, blob);
+}
+
+static bool
+is_even(const envelope_t *env, void *arg)
+{
+    (void)arg;
+    return env->id % 2 == 0;
+}
+
+Test(outq, what_is_not_wanted_is_sifted_out)
+{
+    outq_t queue = {0};
+    outq_t same = {0};
+    cr_expect_eq(outq_sift(&queue, is_even, NULL), 0);
+    for (uint64_t id = 1; id <= 9; id++) {
+        put_real(&queue, id, NULL);
+        if (id % 2 == 0) {
+            put_real(&same, id, NULL);
+        }
+    }
+    cr_expect_eq(outq_sift(&queue, is_even, NULL), 5);
+    cr_expect_eq(outq_sift(&queue, is_even, NULL), 0);
+    cr_expect_eq(queue.events, 4);
+    cr_expect_eq(queue.bytes, same.bytes);
+    cr_expect(chunk_same(queue.first, same.first), "its sum, too");
+    outq_clear(&queue);
+    outq_clear(&same);
+}
+
+Test(outq, an_empty_chunk_goes_unless_it_is_half_sent)
+{
+    outq_t queue = {0};
+    put_real(&queue, 1, blob_new(100));
+    put_real(&queue, 3, blob_new(100));
+    put_real(&queue, 4, NULL);
+    cr_expect_eq(outq_sift(&queue, is_even, NULL), 1);
+    queue.first->blob_sent = 10;
+    cr_expect_eq(outq_sift(&queue, is_even, NULL), 0);
+    queue.first->blob_sent = 0;
+    cr_expect_eq(outq_sift(&queue, is_even, NULL), 1);
+    cr_expect_eq(queue.events, 1);
+    cr_expect_eq(queue.bytes, queue.first->size);
+    cr_expect_eq(queue.first, queue.last);
+    outq_clear(&queue);
+}
