@@ -407,9 +407,8 @@ add_books(answer_t *answer)
 static bool
 is_asked(const Edri__Link__Ask *ask, const peer_t *peer)
 {
-    const char *only = ask->letters != NULL ? ask->letters->node : "";
     return !peer->guest && peer->state == PEER_UP &&
-           (only[0] == '\0' || streq(only, peer->name));
+           (ask->node[0] == '\0' || streq(ask->node, peer->name));
 }
 
 // pass_on asks the nodes; they answer to the asker.
@@ -423,6 +422,8 @@ pass_on(answer_t *answer, peer_t *asker)
     asker->audits = true;
     ask.books = answer->ask->books;
     ask.letters = answer->ask->letters;
+    ask.health = answer->ask->health;
+    ask.node = answer->ask->node;
     ask.number = asker->session << ASK_BITS | low;
     control.word_case = EDRI__LINK__CONTROL__WORD_ASK;
     control.ask = &ask;
@@ -476,7 +477,7 @@ on_ask(hub_t *hub, peer_t *peer, const Edri__Link__Ask *ask)
     if (ask->books) {
         add_books(&answer);
     }
-    if (ask->books || ask->letters != NULL) {
+    if (ask->books || ask->letters != NULL || ask->health) {
         pass_on(&answer, peer);
     }
     *word = answer.word;

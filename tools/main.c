@@ -22,6 +22,8 @@ static const struct {
         "with its bound;\n"
         "                                what both ends of each flow say; "
         "what was dropped"},
+    {"health", word_health,
+        "health [NODE]            how every manager is, and its last errors"},
     {"dead", word_dead,
         "dead list [NODE]         events whose handlers failed for good\n"
         "  edri dead show NODE NUMBER\n"

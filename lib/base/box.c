@@ -13,12 +13,13 @@
 #define KEEP_MAX ((size_t)1 << 20)
 
 struct box {
-    pthread_mutex_t lock;   // guards 'load' and 'armed'
-    load_t load;            // what has gathered
-    bool armed;             // the consumer may sleep: ring it
-    size_t limit;           // bytes
-    atomic_size_t used;     // gathered, or taken and not released
-    _Atomic(int64_t) watch; // ring the producer at this level; -1: no
+    pthread_mutex_t lock;       // guards 'load' and 'armed'
+    load_t load;                // what has gathered
+    bool armed;                 // the consumer may sleep: ring it
+    size_t limit;               // bytes
+    atomic_size_t used;         // gathered, or taken and not released
+    _Atomic(uint64_t) released; // times
+    _Atomic(int64_t) watch;     // ring the producer at this level; -1: no
 };
 
 box_t *
@@ -209,9 +210,16 @@ bool
 box_release(box_t *self, size_t size)
 {
     size_t used = atomic_fetch_sub(&self->used, size) - size;
+    atomic_fetch_add_explicit(&self->released, 1, memory_order_relaxed);
     int64_t watch = atomic_load(&self->watch);
     return watch >= 0 && used <= (size_t)watch &&
            atomic_exchange(&self->watch, -1) >= 0;
+}
+
+uint64_t
+box_released(const box_t *self)
+{
+    return atomic_load_explicit(&self->released, memory_order_relaxed);
 }
 
 size_t

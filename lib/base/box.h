@@ -81,6 +81,9 @@ bool box_any(box_t *self);
 // producer must be rung.  Any thread.
 bool box_release(box_t *self, size_t size);
 
+// box_released changes whenever something was released.  Any thread.
+uint64_t box_released(const box_t *self);
+
 // box_watch asks for that ring once when at most 'level' bytes are used.
 // Returns false, and asks for nothing, when that is so already.
 bool box_watch(box_t *self, size_t level);

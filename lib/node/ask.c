@@ -120,6 +120,11 @@ port_answer(edri_port_t *self, const reader_t *at)
         counter_add(&self->node->counters, COUNTER_MALFORMED, 1);
         return;
     }
+    if (env.request == 0) { // a probe (health.h)
+        atomic_store(&self->probed_ms, clock_ms());
+        atomic_store(&self->probed, env.id);
+        return;
+    }
     ask_t *ask = map_get(self->asks, env.request);
     if (ask == NULL) {
         counter_add(&self->node->counters, COUNTER_LATE, 1);

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: MIT
 // backlog.c - what waits for the threads of a pool.
+//
+// DESIGN
+// Threads sleep on a semaphore, not on a condition: glibc up to 2.40 can lose a
+// signal when several threads wait for one condition (bug 25847).  Whoever makes
+// something ready takes one sleeper off the count and posts; a post for a sleeper
+// that has just woken by itself only makes the next one look in vain.
 
 #include "node/backlog.h"
 
-#include <errno.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -12,10 +18,10 @@
 
 struct backlog {
     pthread_mutex_t lock; // guards everything below
-    pthread_cond_t more;  // something is ready, or it was closed
+    sem_t more;           // something is ready, or it was closed
     agenda_t *agenda;
     size_t open;      // put and not done
-    size_t sleepers;  // takers that wait
+    size_t sleepers;  // takers that wait and have no post
     int64_t timer_ms; // until when one of them does; INT64_MAX: none
     bool closed;
 };
@@ -24,12 +30,8 @@ backlog_t *
 backlog_new(void)
 {
     backlog_t *self = mem_new(sizeof *self);
-    pthread_condattr_t monotonic;
-    (void)pthread_condattr_init(&monotonic);
-    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     (void)pthread_mutex_init(&self->lock, NULL);
-    (void)pthread_cond_init(&self->more, &monotonic);
-    (void)pthread_condattr_destroy(&monotonic);
+    (void)sem_init(&self->more, 0, 0);
     self->agenda = agenda_new();
     self->timer_ms = INT64_MAX;
     return self;
@@ -42,7 +44,7 @@ backlog_destroy(backlog_t **self_p)
     *self_p = NULL;
     if (self != NULL) {
         agenda_destroy(&self->agenda);
-        (void)pthread_cond_destroy(&self->more);
+        (void)sem_destroy(&self->more);
         (void)pthread_mutex_destroy(&self->lock);
         free(self);
     }
@@ -55,9 +57,10 @@ leave(backlog_t *self)
 {
     bool wake =
         self->sleepers > 0 && agenda_next(self->agenda) < self->timer_ms;
+    self->sleepers -= wake;
     pthread_mutex_unlock(&self->lock);
     if (wake) {
-        pthread_cond_signal(&self->more);
+        (void)sem_post(&self->more);
     }
 }
 
@@ -71,25 +74,41 @@ backlog_put(backlog_t *self, job_t *job)
     leave(self);
 }
 
-// await waits until something is put, done or due.
+// sleep_until waits for a post; INT64_MAX: for ever.  Returns false when the time
+// is over.
+static bool
+sleep_until(backlog_t *self, int64_t due_ms, int64_t now_ms)
+{
+    struct timespec until;
+    if (due_ms == INT64_MAX) {
+        return sem_wait(&self->more) == 0;
+    }
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    int64_t ns = until.tv_nsec + (due_ms - now_ms) * INT64_C(1000000);
+    until.tv_sec += ns / INT64_C(1000000000);
+    until.tv_nsec = ns % INT64_C(1000000000);
+    return sem_clockwait(&self->more, CLOCK_MONOTONIC, &until) == 0;
+}
+
+// await waits, without the lock, until something is put, done or due.
 static void
 await(backlog_t *self, int64_t now_ms)
 {
     int64_t due_ms = agenda_next(self->agenda);
-    self->sleepers++;
-    if (due_ms >= self->timer_ms) {
-        (void)pthread_cond_wait(&self->more, &self->lock);
-    } else {
-        struct timespec until;
+    bool timer = due_ms < self->timer_ms;
+    if (timer) {
         self->timer_ms = due_ms;
-        (void)clock_gettime(CLOCK_MONOTONIC, &until);
-        int64_t ns = until.tv_nsec + (due_ms - now_ms) * INT64_C(1000000);
-        until.tv_sec += ns / INT64_C(1000000000);
-        until.tv_nsec = ns % INT64_C(1000000000);
-        (void)pthread_cond_timedwait(&self->more, &self->lock, &until);
+    }
+    self->sleepers++;
+    pthread_mutex_unlock(&self->lock);
+    bool posted = sleep_until(self, timer ? due_ms : INT64_MAX, now_ms);
+    pthread_mutex_lock(&self->lock);
+    if (!posted && self->sleepers > 0) {
+        self->sleepers--;
+    }
+    if (timer) {
         self->timer_ms = INT64_MAX; // whoever is next sees to what is left
     }
-    self->sleepers--;
 }
 
 job_t *
@@ -147,8 +166,12 @@ backlog_close(backlog_t *self)
 {
     pthread_mutex_lock(&self->lock);
     self->closed = true;
+    size_t sleepers = self->sleepers;
+    self->sleepers = 0;
     pthread_mutex_unlock(&self->lock);
-    pthread_cond_broadcast(&self->more);
+    for (; sleepers > 0; sleepers--) {
+        (void)sem_post(&self->more);
+    }
 }
 
 job_t *

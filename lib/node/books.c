@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "edri/system.edri.h"
 #include "node/remote.h"
+#include "node/system.h"
 #include "node/types.h"
 
 // Rows of a kind in one answer, at most: it must fit into a message.
@@ -243,44 +244,6 @@ note_news(drop_t *row, void *arg)
     }
 }
 
-// is_wanted says whether anybody may demand edri.Dropped.
-static bool
-is_wanted(router_t *router)
-{
-    typeref_t *ref = NULL;
-    char why[200];
-    if (types_add(router->node->types, &edri_dropped_type, &ref, why,
-            sizeof why) != EDRI_OK) {
-        return false;
-    }
-    const route_t *route = route_find(router, edri_dropped_type.id);
-    bool open = router->link_count > 0 && !route->resolve.known;
-    return open || route->handler_count > 0;
-}
-
-static void
-emit(router_t *router, const ProtobufCMessage *message)
-{
-    size_t body = protobuf_c_message_get_packed_size(message);
-    envelope_t env = {.id = ++router->own_events,
-        .type = edri_dropped_type.id,
-        .flags = envelope_flags(
-            EDRI_NOTIFICATION, EDRI_ALL, edri_dropped_type.priority & 7u)};
-    size_t size = envelope_size(&env, body);
-    uint8_t *room = mem_resize(NULL, size);
-    (void)protobuf_c_message_pack(
-        message, envelope_write(&env, body, room, size));
-    slice_t rest = {room, size};
-    slice_t item;
-    slice_t content;
-    if (batch_next(&rest, &item, &content) &&
-        envelope_route(content, &env) == EDRI_OK) {
-        route_event(router, NULL, item, content, &env, &(run_t){0}, NULL);
-    }
-    slots_flush(router); // spans point into the room
-    free(room);
-}
-
 static void
 tell(router_t *router, const drop_t *row)
 {
@@ -291,7 +254,7 @@ tell(router_t *router, const drop_t *row)
     event.reason = str_dup(edri_err_name(row->reason));
     event.events = row->events - row->told;
     event.total = row->events;
-    emit(router, &event.base);
+    system_emit(router, &edri_dropped_type, &event.base, false);
     free(event.node);
     free(event.type);
     free(event.reason);
@@ -302,7 +265,7 @@ books_tell(router_t *router)
 {
     news_t news = {0};
     drops_each(&router->node->drops, note_news, &news);
-    bool wanted = news.count > 0 && is_wanted(router);
+    bool wanted = news.count > 0 && system_wanted(router, &edri_dropped_type);
     for (size_t i = 0; i < news.count; i++) {
         if (wanted) {
             tell(router, &news.rows[i]);

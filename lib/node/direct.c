@@ -64,13 +64,16 @@ give(const member_t *member, const item_t *item)
     }
     blob_t *blob = blob_share(item->blob);
     if (member->slot != NULL) {
-        run_t run = *item->run;
+        run_t run;
+        const run_t *origin = item->run;
         // What may be dropped is not waited for.
         if (policy == EDRI_BLOCK && keyed_is(item->route, item->env) &&
             envelope_movable(item->env->flags)) {
+            run = *origin;
             run.token = keyed_token(member->slot);
+            origin = &run;
         }
-        slot_offer(member->slot, item->bytes, item->env, &run, blob, policy);
+        slot_offer(member->slot, item->bytes, item->env, origin, blob, policy);
     } else {
         dest_send(
             member->dest, item->bytes, item->env, item->run, blob, policy);
@@ -215,7 +218,9 @@ direct_notification(router_t *router, route_t *self, const item_t *item)
         }
         return;
     }
-    if (distribute(router, self, item) == 0) {
+    // What the router tells of itself (system.h) is for whoever wants it.
+    bool own = item->env->id >> 48 == 0;
+    if (distribute(router, self, item) == 0 && !own) {
         counter_add(&router->node->counters, COUNTER_UNCLAIMED, 1);
     }
 }

@@ -16,6 +16,7 @@
 #include "edri/log.h"
 #include "node/remote.h"
 #include "node/replay.h"
+#include "node/system.h"
 
 // ----- giving events to others
 
@@ -250,6 +251,10 @@ remote_gone(router_t *router, uint64_t life, edri_err_t reason, const char *why)
     }
     edri_log_info("NODE-GONE", "node=%s life=%016llx reason=\"%s\"", self->name,
         (unsigned long long)life, why);
+    if (!self->told_down) {
+        self->told_down = true;
+        system_node_down(router, self->name, life, reason, why);
+    }
     self->closed = reason == EDRI_CLOSED;
     // What it sent us is nobody else's when it ended and had not given us up
     // before; else it may have given it to others: it is begun with the mark.
@@ -275,6 +280,8 @@ remote_returned(remote_t *self)
 {
     edri_log_info("NODE-RETURNED", "node=%s life=%016llx", self->name,
         (unsigned long long)self->life);
+    self->told_down = false;
+    system_node_back(self->router, self->name, self->life);
     self->gone_ms = 0;
     self->end_ms = 0;
     requests_life_back(&self->router->node->requests, self->life);

@@ -11,6 +11,7 @@
 #include "edri/log.h"
 #include "node/parts.h"
 #include "node/replay.h"
+#include "node/system.h"
 
 // Messages read in one wake-up; counted frames untaken by a process.
 #define READ_MAX 64
@@ -211,6 +212,10 @@ ipc_flush(router_t *router)
         }
         alive = alive && (!beats || beat(slot));
         if (!alive) {
+            if (slot->manager != NULL) {
+                system_manager(router, slot->manager, health_name(HEALTH_DEAD),
+                    "its process has ended");
+            }
             detach(slot, "its process has ended");
         }
     }

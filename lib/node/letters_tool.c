@@ -23,23 +23,10 @@ ask_letters(edri_node_t *node, Edri__Link__LettersAsk__Op op, const char *of,
 {
     Edri__Link__Ask question = EDRI__LINK__ASK__INIT;
     Edri__Link__LettersAsk letters = EDRI__LINK__LETTERS_ASK__INIT;
-    char *name = str_dup(of != NULL ? of : "");
     letters.op = op;
-    letters.node = name;
     letters.number = number;
     question.letters = &letters;
-    edri_err_t err = survey_nodes(node, &question, timeout_ms, out);
-    free(name);
-    if (err == EDRI_OK && of != NULL && out->answers[0]->n_asked == 0) {
-        survey_clear(out);
-        return node_fail(
-            node, EDRI_NOT_FOUND, "%s: no such node is connected", of);
-    }
-    if (err == EDRI_OK && of != NULL && out->silent_count > 0) {
-        survey_clear(out);
-        return node_fail(node, EDRI_DEADLINE, "%s did not answer in time", of);
-    }
-    return err;
+    return survey_one(node, &question, of, timeout_ms, out);
 }
 
 static void

@@ -4,6 +4,8 @@
 #include "node/link_words.h"
 
 #include "node/books.h"
+#include "node/health.h"
+#include "node/system.h"
 
 #include <stdlib.h>
 
@@ -226,6 +228,7 @@ tell_ready(router_t *router)
     if (!router->told_ready) {
         router->told_ready = true;
         router_tell(router, "READY", EDRI_OK, "%s", "");
+        system_node_up(router);
     }
 }
 
@@ -573,6 +576,10 @@ on_gone(link_t *self, const Edri__Link__Gone *word)
         remote->stale[self->index] = remote->heard[self->index];
         remote_unreached(remote, self->index);
     }
+    if (word->node[0] != '\0' && (remote == NULL || remote->name[0] == '\0')) {
+        // Never met: whoever looks after nodes here hears of it all the same.
+        remote = remote_find(self->router, word->life, word->node);
+    }
     if (remote == NULL || remote->reach.links == 0) {
         remote_gone(
             self->router, word->life, (edri_err_t)word->reason, word->text);
@@ -670,7 +677,9 @@ link_word(link_t *self, const control_t *word)
         on_answer(self, word->answer);
         break;
     case EDRI__LINK__CONTROL__WORD_ASK:
-        if (word->ask->letters != NULL) {
+        if (word->ask->health) {
+            health_answer(self, word->ask->number);
+        } else if (word->ask->letters != NULL) {
             letters_answer(self, word->ask);
         } else {
             books_answer(self, word->ask->number);

@@ -35,6 +35,7 @@ struct edri_manager {
     bool dead; // was refused: takes calls, never runs
     bool lossy;
     crew_t crew;
+    faults_t faults; // of its handlers
     void (*destroy_state)(void *state);
     edri_hooks_t hooks;
     const char *failed; // what fails if the start does now
@@ -86,6 +87,8 @@ manager_new(edri_node_t *node, const char *name, bool dead)
     self->started = queue_new();
     self->orders = queue_new();
     self->crew.manager = self;
+    faults_init(&self->faults);
+    self->crew.faults = &self->faults;
     self->failed = "cannot be started";
     self->agenda = agenda_new();
     jobs_init(&self->held);
@@ -115,6 +118,7 @@ manager_destroy(edri_manager_t **self_p)
     queue_destroy(&self->started);
     queue_destroy(&self->orders);
     free(self->error);
+    faults_end(&self->faults);
     agenda_destroy(&self->agenda);
     jobs_clear(&self->held);
     jobs_clear(&self->waiting);
@@ -639,6 +643,7 @@ build_demands(edri_manager_t *self, edri_port_t *like)
     like->demands = self->demands;
     like->demand_count = self->handler_count;
     like->lossy = self->lossy;
+    like->faults = &self->faults;
     like->drains = self->hooks.draining != NULL;
 }
 

@@ -237,6 +237,9 @@ read_limits(edri_node_t *self)
         .link_queue = (size_t)settings_int(settings, "node.link_queue"),
         .retain = (size_t)settings_int(settings, "node.retain"),
         .letters = (size_t)settings_int(settings, "node.letters"),
+        .probe_ms = settings_int(settings, "health.probe"),
+        .slow_ms = settings_int(settings, "health.slow"),
+        .stuck_ms = settings_int(settings, "health.stuck"),
         .emit_wait_ms = settings_int(settings, "emit.wait"),
         .fence_ms = settings_int(settings, "flow.fence"),
         .closed_ms = settings_int(settings, "gone.closed"),
@@ -259,6 +262,7 @@ check_timers(edri_node_t *self)
     } rules[] = {
         {"link.heartbeat", "link.lost", 1},
         {"link.backoff_min", "link.backoff_max", 0},
+        {"health.slow", "health.stuck", 1},
         {"gone.closed", "gone.silent", 0},
         {"gone.silent", "gone.retention", 0},
         {"flow.fence", "gone.retention", 0},

@@ -26,6 +26,9 @@ typedef struct limits {
     size_t link_queue;    // bytes for one manager of another node
     size_t retain;        // bytes of one retained type
     size_t letters;       // bytes of all dead letters
+    int64_t probe_ms;     // between two probes of a manager
+    int64_t slow_ms;      // without an answer or progress it is slow,
+    int64_t stuck_ms;     // or stuck
     int64_t emit_wait_ms; // emit on a full receiver
     int64_t fence_ms;     // a lease of what may be given to another
     int64_t closed_ms;    // a life that is missing is given up

@@ -40,6 +40,13 @@ const setting_row_t node_rows[] = {
         "How long a handler in a pool may go on after its request was "
         "cancelled or its deadline has passed; then its thread counts as "
         "stuck and another takes its place."},
+    {"health.probe", SETTING_DURATION, "1s", 100, 3600000, "ms",
+        "Between two probes of a manager through its queue."},
+    {"health.slow", SETTING_DURATION, "2s", 100, 3600000, "ms",
+        "A manager whose probe is not answered, or whose work does not go on, "
+        "for so long is slow."},
+    {"health.stuck", SETTING_DURATION, "30s", 200, 86400000, "ms",
+        "The same, from when on it counts as stuck."},
     {"link.heartbeat", SETTING_DURATION, "1s", 10, 60000, "ms",
         "Between two heartbeats to a switch."},
     {"link.lost", SETTING_DURATION, "3s", 30, 600000, "ms",

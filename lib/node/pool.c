@@ -3,6 +3,7 @@
 
 #include "node/pool.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
@@ -11,6 +12,7 @@
 #include "edri/log.h"
 #include "node/ask.h"
 #include "node/backlog.h"
+#include "node/system.h"
 
 // Threads that are stuck and were replaced, at most: more than this is a
 // handler that never ends, and no number of threads helps.
@@ -222,6 +224,12 @@ replace(pool_t *self, worker_t *worker, uint64_t id, int64_t unwanted_ms)
             "manager=%s type=%s task=%016llx unwanted_ms=%lld",
             handler->manager, handler->type->name, (unsigned long long)id,
             (long long)unwanted_ms);
+        char why[128];
+        (void)snprintf(why, sizeof why,
+            "a thread has been at work for %lld ms after nobody waited for "
+            "its task %016llx",
+            (long long)unwanted_ms, (unsigned long long)id);
+        system_worker_down(self->manager, handler, why);
     }
     if (self->count < handler->workers.count + STUCK_MAX) {
         atomic_store(&worker->leaves, add_worker(self) == EDRI_OK);

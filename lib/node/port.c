@@ -169,6 +169,7 @@ port_new(edri_node_t *node, const edri_port_t *like)
         self->demand_count = like->demand_count;
         self->lossy = like->lossy;
         self->priority = like->priority;
+        self->faults = like->faults;
         atomic_init(&self->ranked, atomic_load(&like->ranked));
         self->worker = like->worker;
         self->target = like->target;

@@ -72,12 +72,15 @@ struct edri_port {
     const demand_t *demands;
     size_t demand_count;
     bool lossy;
-    uint8_t priority;         // of events for the manager's thread, unless
-    atomic_bool ranked;       // there are several; the router finds out, too
-    _Atomic(uint64_t) missed; // dropped for it and not told; by the router
-    bool worker;              // belongs to a manager's pool
-    uint16_t target;          // of the manager that it works for; 0: none
-    bool drains;              // its manager wants to know of draining
+    uint8_t priority;           // of events for the manager's thread, unless
+    atomic_bool ranked;         // there are several; the router finds out, too
+    struct faults *faults;      // of its manager's handlers
+    _Atomic(uint64_t) probed;   // number of the newest probe that came by,
+    _Atomic(int64_t) probed_ms; // and when
+    _Atomic(uint64_t) missed;   // dropped for it and not told; by the router
+    bool worker;                // belongs to a manager's pool
+    uint16_t target;            // of the manager that it works for; 0: none
+    bool drains;                // its manager wants to know of draining
     _Atomic(port_drain_t) drain;
     // owner's
     map_t *types;                 // edri_type_t * → typeref_t

@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "edri/log.h"
 #include "node/books.h"
+#include "node/health.h"
 #include "node/ipc.h"
 #include "node/keyed.h"
 #include "node/replay.h"
@@ -353,7 +354,8 @@ time_to_wait(const router_t *self)
     next = flows < next ? flows : next;
     int64_t retry = asked_next(self);
     next = retry < next ? retry : next;
-    if ((self->first_asked != NULL || map_size(self->remotes) > 0) &&
+    if ((self->first_asked != NULL || map_size(self->remotes) > 0 ||
+            self->node->manager_count > 0) &&
         self->expire_ms < next) {
         next = self->expire_ms;
     }
@@ -384,6 +386,7 @@ note_time(router_t *self, long waited_for)
         remotes_tick(self);
         routes_tick(self);
         books_tell(self);
+        health_tick(self);
         self->expire_ms = now + 1000;
     }
 }

@@ -38,6 +38,7 @@
 #include "core/fence.h"
 #include "core/flow_in.h"
 #include "core/flow_out.h"
+#include "core/health.h"
 #include "core/outq.h"
 #include "core/overflow.h"
 #include "core/reach.h"
@@ -112,8 +113,10 @@ struct slot {
     token_t *token;  // of the keyed events that it got in this pass, or NULL
     epoch_t *epochs; // in which it got keyed events that are not settled
     size_t epoch_count;
-    bool starved; // a source waits for credit
-    bool flush;   // wants to know when all is sent
+    bool starved;    // a source waits for credit
+    health_t health; // of a manager of this process
+    bool told_stuck; // edri.ManagerDown was
+    bool flush;      // wants to know when all is sent
     // items for it that stand side by side in the load being routed
     const uint8_t *span;
     size_t span_size;
@@ -401,6 +404,7 @@ struct remote {
     int64_t due_ms;  // when to look at it; INT64_MAX: in no list
     int64_t end_ms;  // when it is given up, unless it comes back; 0: no
     int64_t gone_ms; // since when it has been given up; 0: it has not
+    bool told_down;  // edri.NodeDown was
     bool ended;      // for sure: what still comes of it is the rest
     bool closed;     // it has said BYE
 };

@@ -159,6 +159,7 @@ slot_init(slot_t *self, router_t *router)
 {
     self->router = router;
     self->sources = map_new();
+    health_init(&self->health, router->now_ms);
     self->overflow =
         (overflow_t){.limit = slot_limit(self) / (self->ipc ? 1 : BESIDE),
             .dropped = note_dropped,

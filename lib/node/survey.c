@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "node/node.h"
 
 static void
 add_answer(survey_t *self, Edri__Link__Answer *answer)
@@ -54,6 +55,29 @@ survey_nodes(
         }
     }
     return EDRI_OK;
+}
+
+edri_err_t
+survey_one(edri_node_t *node, Edri__Link__Ask *question, const char *of,
+    int timeout_ms, survey_t *out)
+{
+    char *name = str_dup(of != NULL ? of : "");
+    question->node = name;
+    edri_err_t err = survey_nodes(node, question, timeout_ms, out);
+    free(name);
+    if (err != EDRI_OK || of == NULL) {
+        return err;
+    }
+    if (out->answers[0]->n_asked == 0) {
+        err = node_fail(
+            node, EDRI_NOT_FOUND, "%s: no such node is connected", of);
+    } else if (out->silent_count > 0) {
+        err = node_fail(node, EDRI_DEADLINE, "%s did not answer in time", of);
+    }
+    if (err != EDRI_OK) {
+        survey_clear(out);
+    }
+    return err;
 }
 
 void

@@ -21,6 +21,11 @@ typedef struct survey {
 edri_err_t survey_nodes(edri_node_t *node, Edri__Link__Ask *question,
     int timeout_ms, survey_t *out) EDRI_MUST_CHECK;
 
+// survey_one does so for one node, or (of NULL) all.  Returns also EDRI_NOT_FOUND
+// when there is no such node, EDRI_DEADLINE when it did not answer.
+edri_err_t survey_one(edri_node_t *node, Edri__Link__Ask *question,
+    const char *of, int timeout_ms, survey_t *out) EDRI_MUST_CHECK;
+
 void survey_clear(survey_t *self);
 
 #endif

@@ -279,6 +279,9 @@ handle(edri_task_t *self, slice_t body, ProtobufCMessage **reply_p)
         self->handler->call(self->handler->fn, self, event, *reply_p);
     counter_add(&self->port->node->counters,
         err == EDRI_OK ? COUNTER_HANDLED : COUNTER_HANDLER_FAILED, 1);
+    if (err != EDRI_OK) {
+        faults_note(self->crew->faults, type, err, self->text);
+    }
     return err;
 }
 

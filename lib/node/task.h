@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "edri/manager.h"
+#include "node/faults.h"
 #include "node/port.h"
 
 // handler_t is what a manager does with one type.
@@ -26,6 +27,7 @@ typedef struct handler {
 // crew_t is what all workers of a manager have.
 typedef struct crew {
     edri_manager_t *manager;
+    faults_t *faults;
     void *state;
     edri_worker_begin_fn *begin; // makes a worker's own, or NULL
     edri_worker_end_fn *end;

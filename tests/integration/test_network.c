@@ -261,8 +261,12 @@ Test(network, types_are_found_and_built_at_run_time)
         edri_node_error(guest));
     const edri_network_type_t *types = NULL;
     const edri_network_node_t *nodes = NULL;
-    cr_assert_eq(edri_network_types(network, &types), 1);
-    cr_expect_str_eq(types[0].name, "shop.Quote");
+    size_t count = edri_network_types(network, &types);
+    while (count > 0 && strcmp(types->name, "shop.Quote") != 0) {
+        types++; // what nodes tell of themselves
+        count--;
+    }
+    cr_assert_gt(count, 0);
     cr_expect_str_eq(types[0].handlers[0], "shop/pricing");
     cr_assert_eq(edri_network_nodes(network, &nodes), 2);
     cr_expect_str_eq(nodes[1].name, "shop");

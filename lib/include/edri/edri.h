@@ -6,6 +6,7 @@
 
 #include "edri/audit.h"
 #include "edri/err.h"
+#include "edri/health.h"
 #include "edri/letters.h"
 #include "edri/log.h"
 #include "edri/manager.h"

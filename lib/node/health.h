@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+// node/health.h - how the managers of this node are: probes, and what tools ask.
+
+#ifndef NODE_HEALTH_H
+#define NODE_HEALTH_H
+
+#include "node/router.h"
+
+// health_tick probes each manager and judges it; called once a second.
+void health_tick(router_t *router);
+
+// health_answer answers a tool that asks how they are.
+void health_answer(link_t *link, uint64_t number);
+
+#endif
