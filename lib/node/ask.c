@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "node/task.h"
 #include "wire/nesting.h"
 
 // ----- the books: a map by id, a list by deadline
@@ -228,6 +229,87 @@ ask_end_all(edri_port_t *port, edri_err_t err)
     while (port->first_ask != NULL) {
         end_ask(port, port->first_ask, err);
     }
+}
+
+// ----- waiting
+
+// defer keeps a load with events in it for the manager.
+static void
+defer(edri_port_t *self, const load_t *load)
+{
+    self->deferred = mem_resize(
+        self->deferred, (self->deferred_count + 1) * sizeof *self->deferred);
+    self->deferred[self->deferred_count++] = *load;
+}
+
+// pump_load takes one load and handles its replies.  Returns false when there was
+// none: the box is armed then.
+static bool
+pump_load(edri_port_t *self, size_t *ran)
+{
+    load_t load = self->spare;
+    self->spare = (load_t){0};
+    if (!box_take(self->in, &load)) {
+        self->spare = load;
+        return false;
+    }
+    reader_t at = reader_begin(&load);
+    envelope_t env;
+    bool events = false;
+    while (reader_next(&at, &env)) {
+        if (envelope_kind(env.flags) == EDRI_REPLY &&
+            (env.flags & WIRE_OBSERVED) == 0) {
+            port_answer(self, &at);
+            (*ran)++;
+        } else {
+            events = true;
+        }
+    }
+    if (events) {
+        defer(self, &load);
+        return true;
+    }
+    size_t weight = load.weight;
+    load_reset(&load);
+    load_clear(&self->spare);
+    self->spare = load;
+    port_release(self, self->in, weight);
+    return true;
+}
+
+size_t
+port_pump(edri_port_t *self)
+{
+    size_t ran = port_expire(self, self->first_ask != NULL ? clock_ms() : 0);
+    if (self->task != NULL && atomic_load(&self->task->cancelled_ms) != 0) {
+        ran += ask_cancel_caused(self, self->task->env.id, self->task->life);
+    }
+    // Whoever sleeps after that must have found the box empty, else the next
+    // reply does not ring.
+    while (ran == 0 && pump_load(self, &ran)) {
+    }
+    return ran;
+}
+
+bool
+port_has_load(const edri_port_t *self)
+{
+    return self->deferred_count > 0 || box_any(self->in);
+}
+
+bool
+port_next_load(edri_port_t *self, load_t *load, bool *replies_done)
+{
+    *replies_done = self->deferred_count > 0;
+    if (*replies_done) {
+        load_clear(load);
+        *load = self->deferred[0];
+        self->deferred_count--;
+        memmove(self->deferred, self->deferred + 1,
+            self->deferred_count * sizeof *self->deferred);
+        return true;
+    }
+    return box_take(self->in, load);
 }
 
 edri_err_t

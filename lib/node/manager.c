@@ -298,7 +298,7 @@ edri_manager_hooks(edri_manager_t *self, const edri_hooks_t *hooks)
     if (self == NULL || atomic_load(&self->node->phase) != PHASE_SETUP) {
         return EDRI_STATE;
     }
-    self->hooks = *hooks;
+    self->hooks = hooks != NULL ? *hooks : (edri_hooks_t){0};
     return EDRI_OK;
 }
 

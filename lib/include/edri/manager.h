@@ -109,8 +109,8 @@ typedef struct edri_hooks {
     void (*stopped)(edri_manager_t *manager, void *state);
 } edri_hooks_t;
 
-// edri_manager_hooks sets the hooks, which are copied.  Before edri_node_start
-// only.  Returns EDRI_OK, EDRI_STATE after start.
+// edri_manager_hooks sets the hooks, which are copied; NULL: none.  Before
+// edri_node_start only.  Returns EDRI_OK, EDRI_STATE after start.
 edri_err_t edri_manager_hooks(edri_manager_t *self, const edri_hooks_t *hooks);
 
 // edri_manager_fail sets the text that a failed start shows, and returns 'err'
