@@ -125,6 +125,17 @@ refuse_stranger(
     word_to_stranger(hub, routing, size, &word);
 }
 
+static bool
+says_bye(const head_t *head)
+{
+    for (size_t i = 0; i < head->n_control; i++) {
+        if (head->control[i]->word_case == EDRI__LINK__CONTROL__WORD_BYE) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void
 handle(hub_t *hub, zmq_msg_t *parts, size_t count)
 {
@@ -152,10 +163,10 @@ handle(hub_t *hub, zmq_msg_t *parts, size_t count)
     }
     if (peer != NULL && peer->state == PEER_UP) {
         from_peer(hub, peer, head, parts + 2, count - 2);
-    } else if (peer == NULL || peer->state == PEER_CLOSED) {
-        if (peer == NULL) {
-            from_stranger(hub, routing, size, head);
-        }
+    } else if (peer == NULL) {
+        from_stranger(hub, routing, size, head);
+    } else if (peer->state == PEER_CLOSED && says_bye(head)) {
+        peer_bye(hub, peer); // nothing reached it any more, but its end did us
     }
     head_free(&head);
 }

@@ -74,6 +74,5 @@ thread_name(const char *name)
 uint64_t
 life_new(void)
 {
-    return ((uint64_t)clock_unix_us() & ~UINT64_C(0xff)) |
-           (random_u64() & 0xff);
+    return (uint64_t)clock_unix_us() << 12 | (random_u64() & 0xfff);
 }

@@ -33,8 +33,8 @@ uint64_t random_u64(void);
 // to 15 characters.
 void thread_name(const char *name);
 
-// life_new makes the number of one run of a node: start time in us with the
-// low 8 bits random.  Larger is younger.
+// life_new makes the number of one run of a node: start time in us, then 12 random
+// bits.  Larger is younger.
 uint64_t life_new(void);
 
 #endif
