@@ -3,10 +3,12 @@
 
 #include "base/queue.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 
 struct queue {
     pthread_mutex_t lock; // guards everything below
@@ -23,8 +25,12 @@ queue_t *
 queue_new(void)
 {
     queue_t *self = mem_new(sizeof *self);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&self->lock, NULL);
-    pthread_cond_init(&self->more, NULL);
+    pthread_cond_init(&self->more, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     self->capacity = 64;
     self->items = mem_new(self->capacity * sizeof(void *));
     return self;
@@ -73,15 +79,35 @@ queue_put(queue_t *self, void *item)
     }
 }
 
+// wait_more waits for more.  Returns false at the deadline.
+static bool
+wait_more(queue_t *self, const struct timespec *deadline)
+{
+    self->sleepers++;
+    int err = deadline != NULL
+                  ? pthread_cond_timedwait(&self->more, &self->lock, deadline)
+                  : pthread_cond_wait(&self->more, &self->lock);
+    self->sleepers--;
+    return err != ETIMEDOUT;
+}
+
 void *
 queue_take(queue_t *self)
 {
+    return queue_take_until(self, -1);
+}
+
+void *
+queue_take_until(queue_t *self, int64_t deadline_ms)
+{
     void *item = NULL;
+    struct timespec deadline = {0};
+    if (deadline_ms >= 0) {
+        deadline = clock_until(deadline_ms);
+    }
     pthread_mutex_lock(&self->lock);
-    while (self->length == 0 && !self->closed) {
-        self->sleepers++;
-        pthread_cond_wait(&self->more, &self->lock);
-        self->sleepers--;
+    while (self->length == 0 && !self->closed &&
+           wait_more(self, deadline_ms >= 0 ? &deadline : NULL)) {
     }
     if (self->length > 0) {
         item = self->items[self->head];

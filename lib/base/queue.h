@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct queue queue_t;
 
@@ -20,6 +21,10 @@ void queue_put(queue_t *self, void *item);
 // queue_take waits for an item and returns it; NULL once the queue is closed
 // and empty.  Any number of threads.
 void *queue_take(queue_t *self);
+
+// queue_take_until is queue_take that gives up at a time of clock_ms (-1:
+// never) and then returns NULL, too.
+void *queue_take_until(queue_t *self, int64_t deadline_ms);
 
 // queue_close wakes all takers; what is in the queue is still taken.
 void queue_close(queue_t *self);

@@ -35,6 +35,9 @@ void ask_drop(edri_port_t *port, ask_t *ask);
 // ask_wait waits until it is done.  Returns its result.
 edri_err_t ask_wait(edri_port_t *port, ask_t *ask);
 
+// ask_settle waits until the callbacks of all requests of the port have run.
+void ask_settle(edri_port_t *port);
+
 // ask_end_all ends every request with that error.
 void ask_end_all(edri_port_t *port, edri_err_t err);
 

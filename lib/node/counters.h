@@ -18,6 +18,10 @@
     X(RECEIVED, "events.received", "came from other nodes")                    \
     X(HANDLED, "events.handled", "handlers that returned EDRI_OK")             \
     X(HANDLER_FAILED, "events.failed", "handlers that returned an error")      \
+    X(WORKER_DIED, "events.worker_died",                                       \
+        "handlers whose process ended, or did not start")                      \
+    X(QUARANTINED, "events.quarantined",                                       \
+        "not begun: they had ended worker.kills processes")                    \
     X(UNCLAIMED, "events.unclaimed", "notifications that nobody demanded")     \
     X(EXPIRED, "events.expired", "not delivered before their time to live")    \
     X(LOSSY, "events.dropped_lossy", "dropped by receivers that may lose")     \
@@ -44,6 +48,8 @@
     X(DIED, "requests.responder_died", "requests whose responder ended")       \
     X(RETRIED, "requests.retried", "tries after one that failed or died")      \
     X(LATE, "replies.late", "replies that nobody waited for any more")         \
+    X(WORKERS_STARTED, "workers.started", "processes started for handlers")    \
+    X(WORKERS_DIED, "workers.died", "of these, ended without being told to")   \
     X(SHARED_FRAMES, "frames.shared",                                          \
         "copies that the switch made of a frame")                              \
     X(FRAMES_OUT, "frames.sent", "frames sent to switches")                    \

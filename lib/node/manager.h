@@ -6,10 +6,20 @@
 
 #include "edri/manager.h"
 #include "node/node.h"
+#include "node/task.h"
 
 // manager_new makes a manager; name is copied.  'dead' managers take every
 // call and never run.
 edri_manager_t *manager_new(edri_node_t *node, const char *name, bool dead);
+
+// manager_configure lets the configuration say who runs its handlers.  Returns
+// EDRI_OK or EDRI_INVAL: the node's error names file and line.
+edri_err_t manager_configure(edri_manager_t *self) EDRI_MUST_CHECK;
+
+// manager_handler returns what it does with events of a type, or NULL;
+// manager_state what edri_manager_set_state set.
+const handler_t *manager_handler(const edri_manager_t *self, uint64_t type);
+void *manager_state(const edri_manager_t *self);
 
 // manager_start starts its thread and pools and waits until all are attached.
 // Returns EDRI_OK or EDRI_SYSTEM.

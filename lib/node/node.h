@@ -13,6 +13,7 @@
 #include "edri/node.h"
 #include "node/counters.h"
 #include "node/drops.h"
+#include "node/learned.h"
 #include "node/token.h"
 
 // Limits that every thread of the node reads; set before start, then fixed.
@@ -33,6 +34,7 @@ typedef struct limits {
 typedef enum phase {
     PHASE_SETUP,
     PHASE_RUNNING,
+    PHASE_WORKER, // runs handlers for another process, which has the router
     PHASE_STOPPED
 } phase_t;
 
@@ -61,6 +63,7 @@ struct edri_node {
     int argc;    // what was not for us
     char **argv;
 
+    const char *worker; // EDRI_WORKER: where the node is; NULL: this is it
     bool wants_help;
     bool wants_health;
     bool signals;         // edri_node_run took SIGTERM and SIGINT
@@ -69,7 +72,7 @@ struct edri_node {
     char *error;    // of the last failed call
     void **plugins; // dlopen handles
     size_t plugin_count;
-    void *found;         // types from edri_network_find (network.c)
+    learned_t learned;   // types that others described
     uint64_t ask_number; // of edri_network_new
 };
 
@@ -85,6 +88,9 @@ edri_err_t node_fail(edri_node_t *self, edri_err_t err, const char *format, ...)
 
 // node_open begins to run: limits, context, the pipe to the router.
 edri_err_t node_open(edri_node_t *self) EDRI_MUST_CHECK;
+
+// node_manager returns the manager of that name, or NULL.
+edri_manager_t *node_manager(const edri_node_t *self, const char *name);
 
 // node_rows is the table of settings (node_settings.c).
 extern const setting_row_t node_rows[];

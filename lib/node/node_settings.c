@@ -33,6 +33,19 @@ const setting_row_t node_rows[] = {
         "Limit of what is kept of one retained type for late subscribers."},
     {"emit.wait", SETTING_DURATION, "5s", 0, 3600000, "ms",
         "How long emit waits for a full receiver before EDRI_OVERLOADED."},
+    {"worker.start", SETTING_DURATION, "10s", 100, 3600000, "ms",
+        "How long a process of a worker may take until it is ready."},
+    {"worker.grace", SETTING_DURATION, "2s", 0, 3600000, "ms",
+        "How long a process may take to end by itself when it is no longer "
+        "needed; then it is killed."},
+    {"worker.kills", SETTING_INT, "3", 1, 1000, "",
+        "An event whose handler has ended so many processes is not begun "
+        "again."},
+    {"worker.backoff_min", SETTING_DURATION, "50ms", 1, 60000, "ms",
+        "First pause before a process that ended is started again; doubled "
+        "each time until one has finished a task."},
+    {"worker.backoff_max", SETTING_DURATION, "5s", 1, 600000, "ms",
+        "Longest pause before a process is started again."},
     {"link.heartbeat", SETTING_DURATION, "1s", 10, 60000, "ms",
         "Between two heartbeats to a switch."},
     {"link.lost", SETTING_DURATION, "3s", 30, 600000, "ms",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// pool.c - a handler's threads.
+// pool.c - a handler's threads, or processes.
 
 #include "node/pool.h"
 
@@ -9,7 +9,8 @@
 #include "base/clock.h"
 #include "base/queue.h"
 #include "edri/log.h"
-#include "node/ask.h"
+#include "node/proxy.h"
+#include "node/workers.h"
 
 struct pool {
     const handler_t *handler;
@@ -19,7 +20,9 @@ struct pool {
     queue_t *jobs;
     queue_t *attached; // each thread says so once: itself, or self
     pthread_t *threads;
-    size_t count; // started
+    unsigned wanted; // so many threads
+    size_t count;    // started
+    crew_t *crew;    // what their processes share; NULL: they run it themselves
     atomic_bool stop;
 };
 
@@ -34,33 +37,20 @@ pool_new(
     self->held = held;
     self->jobs = queue_new();
     self->attached = queue_new();
-    self->threads = mem_new(handler->workers.count * sizeof(pthread_t));
+    self->wanted = workers_count(handler->workers);
+    self->threads = mem_new(self->wanted * sizeof(pthread_t));
+    if (handler->workers.kind != WORKERS_THREADS) {
+        self->crew = crew_new(handler, manager->node, &self->stop);
+    }
     return self;
 }
 
 // ----- threads
 
-// settle waits for the callbacks of the requests that the handler began.
-static void
-settle(edri_port_t *port)
-{
-    while (port_asking(port)) {
-        if (port_pump(port) > 0) {
-            continue;
-        }
-        edri_err_t err = port_sleep(port, port_deadline(port));
-        if (err == EDRI_DEADLINE) {
-            (void)port_expire(port, clock_ms());
-        } else if (err != EDRI_OK) {
-            ask_end_all(port, err);
-        }
-    }
-}
-
 // run_job does one job, unless its source has given it to another; it may be
 // held back.
 static void
-run_job(pool_t *self, job_t *job, edri_port_t *port, arena_t *arena,
+run_job(pool_t *self, job_t *job, edri_port_t *port, runner_t *runner,
     clock_tick_t *clock)
 {
     token_may_t may =
@@ -81,16 +71,20 @@ run_job(pool_t *self, job_t *job, edri_port_t *port, arena_t *arena,
         port_begun(port, job->origin.token, 1);
     }
     job->origin.redelivered = job->origin.redelivered || may == TOKEN_MARKED;
-    edri_task_t task = {.port = port,
-        .state = self->state,
-        .handler = self->handler,
-        .arena = arena,
-        .missed = job->missed};
-    task_run(&task, (slice_t){job->content, job->size}, job->blob, &job->origin,
-        clock_ms());
-    settle(port);
+    runner->run(runner, job);
     port_release(port, self->manager->in, job->weight);
     job_free(job);
+}
+
+// next_job waits for one; NULL when the pool ends.
+static job_t *
+next_job(pool_t *self, runner_t *runner)
+{
+    job_t *job = NULL;
+    do {
+        job = queue_take_until(self->jobs, runner->tend(runner));
+    } while (job == NULL && !atomic_load(&self->stop));
+    return job;
 }
 
 static void *
@@ -101,13 +95,18 @@ run_worker(void *arg)
     thread_name(self->handler->type->name);
     edri_port_t *port = port_new(self->manager->node, &like);
     queue_put(self->attached, port != NULL ? (void *)port : (void *)self);
-    arena_t *arena = arena_new();
+    if (port == NULL) {
+        return NULL;
+    }
+    runner_t *runner = self->crew != NULL
+                           ? runner_of_processes(self->crew, port)
+                           : runner_of_thread(self->handler, self->state, port);
     job_t *job = NULL;
     clock_tick_t clock = {0};
-    while (port != NULL && (job = queue_take(self->jobs)) != NULL) {
-        run_job(self, job, port, arena, &clock);
+    while ((job = next_job(self, runner)) != NULL) {
+        run_job(self, job, port, runner, &clock);
     }
-    arena_destroy(&arena);
+    runner->destroy(runner);
     edri_port_destroy(&port);
     return NULL;
 }
@@ -116,12 +115,11 @@ edri_err_t
 pool_start(pool_t *self)
 {
     edri_err_t err = EDRI_OK;
-    while (self->count < self->handler->workers.count && err == EDRI_OK) {
+    while (self->count < self->wanted && err == EDRI_OK) {
         if (pthread_create(
                 &self->threads[self->count], NULL, run_worker, self) != 0) {
             edri_log_error("POOL-THREAD", "type=%s threads=%zu wanted=%u",
-                self->handler->type->name, self->count,
-                self->handler->workers.count);
+                self->handler->type->name, self->count, self->wanted);
             return EDRI_SYSTEM;
         }
         self->count++;
@@ -157,6 +155,7 @@ pool_destroy(pool_t **self_p)
     }
     queue_destroy(&self->jobs);
     queue_destroy(&self->attached);
+    crew_destroy(&self->crew);
     free(self->threads);
     free(self);
 }

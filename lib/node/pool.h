@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// node/pool.h - a handler's threads.
+// node/pool.h - a handler's threads, or processes.
 //
 // DESIGN
 // The manager copies each event of the handler into a job and puts it into one
@@ -7,6 +7,9 @@
 // nothing else.  Each thread is a port of its own: what it emits and the
 // replies it sends go straight to the router.  A job's bytes count against the
 // manager's box until the handler has returned.
+//
+// How a thread does its jobs is its runner's (runner.h): it calls the handler,
+// or it is the proxy of a process that does (proxy.c).
 
 #ifndef NODE_POOL_H
 #define NODE_POOL_H

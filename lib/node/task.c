@@ -239,7 +239,7 @@ task_run(edri_task_t *self, slice_t content, blob_t *blob, const run_t *origin,
     } else {
         ProtobufCMessage *reply = NULL;
         edri_err_t err = handle(self, body, &reply);
-        if (envelope_kind(self->env.flags) == EDRI_REQUEST) {
+        if (self->far || envelope_kind(self->env.flags) == EDRI_REQUEST) {
             port_reply(port, &self->env, life, err, self->text, reply);
         } else if (err != EDRI_OK) {
             edri_log_warn("HANDLER-FAILED", "type=%s error=%s text=\"%s\"",

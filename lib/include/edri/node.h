@@ -64,6 +64,8 @@ edri_err_t edri_node_load_plugins(edri_node_t *self);
 // did not answer in time; EDRI_EXISTS when another live node has the name;
 // EDRI_MISMATCH when a type differs from what the network knows.  After an
 // error the node is stopped; edri_node_error says more.
+// In a process that runs handlers for a node (EDRI_PROCESSES) it does not
+// return: it runs them, and ends the process.
 edri_err_t edri_node_start(edri_node_t *self) EDRI_MUST_CHECK;
 
 // edri_node_stop ends a started node.  With drain_ms > 0 it first withdraws its

@@ -1,0 +1,661 @@
+// SPDX-License-Identifier: MIT
+// proxy.c - a thread of a pool that stands for a process.
+
+#include "node/proxy.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "edri/log.h"
+#include "node/channel.h"
+#include "schema/schema.h"
+
+// An idle process is looked at this often.
+#define IDLE_MS 1000
+
+// After so many starts in a row that came to nothing, tasks no longer wait.
+#define FAILURES_MAX 3
+
+// Flags that only the node sets.
+#define NODE_FLAGS (WIRE_REDELIVERED | WIRE_OBSERVED | WIRE_ASKED)
+
+typedef struct proxy {
+    runner_t base; // first
+    crew_t *crew;
+    edri_port_t *port;
+    hand_t hand; // the process; its carrier is the channel's
+    channel_t channel;
+    bool was_ready; // since it was started
+    bool ready;     // waits for a task
+    bool ended;     // the kernel says so
+    // how it went
+    backoff_t backoff;
+    int64_t restart_ms; // no start before
+    unsigned failures;  // starts in a row that came to nothing
+    char reason[256];   // why we end it; "": it ended by itself
+    char *why;          // how the last one ended
+    // the message that is being passed on
+    message_t message;
+    bool held;
+    bool says_ready; // when it has been passed on
+    slice_t rest;    // of its batch
+    bool flushing;   // it waits for port->flushed
+    // the task
+    const job_t *job; // NULL: none
+    envelope_t env;
+    bool answered;
+} proxy_t;
+
+static counters_t *
+counters(const proxy_t *self)
+{
+    return &self->crew->node->counters;
+}
+
+static bool
+stopping(const proxy_t *self)
+{
+    return self->port->quit || atomic_load(self->crew->stop);
+}
+
+// broke notes why a process has to be ended; NULL: it has ended by itself.
+static edri_err_t
+broke(proxy_t *self, const char *reason)
+{
+    (void)snprintf(
+        self->reason, sizeof self->reason, "%s", reason != NULL ? reason : "");
+    return EDRI_WORKER_DIED;
+}
+
+// ----- what the process says
+
+// welcome answers HELLO: who the node is, and what the process works for.
+static void
+welcome(proxy_t *self)
+{
+    const handler_t *handler = self->crew->handler;
+    const limits_t *limits = &self->crew->node->limits;
+    Edri__Link__Welcome welcomed = EDRI__LINK__WELCOME__INIT;
+    Edri__Link__Work work = EDRI__LINK__WORK__INIT;
+    control_t first = EDRI__LINK__CONTROL__INIT;
+    control_t second = EDRI__LINK__CONTROL__INIT;
+    welcomed.version = 1;
+    welcomed.life = self->crew->node->life;
+    welcomed.session = self->port->number;
+    // protobuf-c writes to none of these.
+    work.manager = (char *)(uintptr_t)handler->manager;
+    work.type_name = (char *)(uintptr_t)handler->type->name;
+    work.type = handler->type->id;
+    work.last_id = self->port->next_id;
+    work.body_limit = limits->body_max;
+    work.emit_wait_ms = (uint64_t)limits->emit_wait_ms;
+    first.word_case = EDRI__LINK__CONTROL__WORD_WELCOME;
+    first.welcome = &welcomed;
+    second.word_case = EDRI__LINK__CONTROL__WORD_WORK;
+    second.work = &work;
+    channel_say(&self->channel, (control_t *[]){&first, &second}, 2);
+}
+
+// describes finds the word of a head that holds a file.
+static const Edri__Link__Describe *
+describes(const head_t *head, const ProtobufCBinaryData *file)
+{
+    for (size_t i = 0; i < head->n_control; i++) {
+        const control_t *word = head->control[i];
+        if (word->word_case == EDRI__LINK__CONTROL__WORD_DESCRIBE &&
+            word->describe->file.len == file->len &&
+            memcmp(word->describe->file.data, file->data, file->len) == 0) {
+            return word->describe;
+        }
+    }
+    return NULL;
+}
+
+// learn makes a type that the process emits known to the node.
+static edri_err_t
+learn(proxy_t *self, const head_t *head, const Edri__Link__TypeInfo *info)
+{
+    char why[200];
+    char reason[256];
+    edri_node_t *node = self->crew->node;
+    typeref_t *ref = shared_map_get(node->types, info->type);
+    if (ref != NULL && info->file.len == sizeof ref->type->file->sha256 &&
+        memcmp(ref->type->file->sha256, info->file.data, info->file.len) == 0) {
+        return EDRI_OK;
+    }
+    const Edri__Link__Describe *file = describes(head, &info->file);
+    if (file == NULL) {
+        return broke(self, "it offered a type without describing it");
+    }
+    schema_t *schema = NULL;
+    edri_err_t err =
+        schema_new((slice_t){file->descriptors.data, file->descriptors.len},
+            &schema, why, sizeof why);
+    const edri_type_t *type =
+        err == EDRI_OK ? schema_type(schema, info->name) : NULL;
+    if (err == EDRI_OK) {
+        err = types_add(node->types, type, &ref, why, sizeof why);
+    }
+    if (err == EDRI_OK && ref->type == type) {
+        learned_keep(&node->learned, schema);
+        return EDRI_OK;
+    }
+    schema_destroy(&schema);
+    (void)snprintf(reason, sizeof reason, "%.40s: %s", info->name, why);
+    return err == EDRI_OK ? EDRI_OK : broke(self, reason);
+}
+
+static edri_err_t
+on_offer(proxy_t *self, const head_t *head, const Edri__Link__Offer *offer)
+{
+    edri_err_t err = EDRI_OK;
+    for (size_t i = 0; i < offer->n_types && err == EDRI_OK; i++) {
+        if (offer->types[i]->emits) {
+            err = learn(self, head, offer->types[i]);
+        }
+    }
+    return err;
+}
+
+static edri_err_t
+on_word(proxy_t *self, const head_t *head, const control_t *word)
+{
+    Edri__Link__Control__WordCase what = word->word_case;
+    if (what == EDRI__LINK__CONTROL__WORD_READY) {
+        self->says_ready = true;
+    } else if (what == EDRI__LINK__CONTROL__WORD_OFFER) {
+        return on_offer(self, head, word->offer);
+    } else if (what == EDRI__LINK__CONTROL__WORD_FLUSH) {
+        port_ask_flush(self->port);
+        self->flushing = true;
+    } else if (what == EDRI__LINK__CONTROL__WORD_QUIT) {
+        edri_node_quit(self->crew->node);
+    } else if (what == EDRI__LINK__CONTROL__WORD_HELLO) {
+        if (word->hello->version != 1) {
+            return broke(self, "it does not speak version 1");
+        }
+        welcome(self);
+    } else if (what == EDRI__LINK__CONTROL__WORD_BYE) {
+        return broke(self, word->bye->reason);
+    } else if (what != EDRI__LINK__CONTROL__WORD_DESCRIBE &&
+               what != EDRI__LINK__CONTROL__WORD_HEARTBEAT) {
+        return broke(self, "it said a word that only a node or a switch says");
+    }
+    return EDRI_OK;
+}
+
+// take begins with a message: its words; its batch is passed on step by step.
+static edri_err_t
+take(proxy_t *self)
+{
+    const head_t *head = self->message.head;
+    edri_err_t err = EDRI_OK;
+    self->held = true;
+    self->rest = self->message.batch;
+    for (size_t i = 0; i < head->n_control && err == EDRI_OK; i++) {
+        err = on_word(self, head, head->control[i]);
+    }
+    return err;
+}
+
+// ----- what the handler emits
+
+// pass_event passes on a notification or request.  Returns EDRI_AGAIN while
+// there is no room for it.
+static edri_err_t
+pass_event(proxy_t *self, slice_t item, const envelope_t *env)
+{
+    edri_port_t *port = self->port;
+    typeref_t *ref = shared_map_get(self->crew->node->types, env->type);
+    if (ref == NULL || envelope_kind(env->flags) != ref->type->kind) {
+        return broke(self, "it emitted an event of a type that it has not "
+                           "offered, or of another kind");
+    }
+    if (self->job == NULL || (env->flags & NODE_FLAGS) != 0) {
+        return broke(self, "it emitted without a task, or with wrong flags");
+    }
+    if (env->id >> 32 != port->next_id >> 32 || env->id <= port->next_id) {
+        return broke(self, "it emitted an event whose id is not the next");
+    }
+    int64_t base_ms =
+        env->ttl_ms > 0 ? clock_ms() - self->message.head->age_ms : 0;
+    edri_err_t err = port_pass(port, ref, item, base_ms, &self->message.blob);
+    if (err == EDRI_OK) {
+        port->next_id = env->id;
+    }
+    return err;
+}
+
+// finished counts how a task has ended.
+static void
+finished(proxy_t *self, edri_err_t err, slice_t text)
+{
+    const edri_type_t *type = self->crew->handler->type;
+    self->answered = true;
+    counter_add(counters(self),
+        err == EDRI_OK ? COUNTER_HANDLED : COUNTER_HANDLER_FAILED, 1);
+    if (err != EDRI_OK && type->kind != EDRI_REQUEST) {
+        edri_log_warn("HANDLER-FAILED", "type=%s error=%s text=\"%.*s\"",
+            type->name, edri_err_name(err), (int)text.len,
+            text.data != NULL ? (const char *)text.data : "");
+    }
+}
+
+// pass_reply takes the end of the task, and passes it on to who asked.
+static edri_err_t
+pass_reply(proxy_t *self, slice_t item, slice_t content)
+{
+    envelope_t reply;
+    if (envelope_read(content, &reply) != EDRI_OK || self->job == NULL ||
+        self->answered || reply.request != self->env.id ||
+        reply.type != self->env.type || reply.to != self->job->origin.life ||
+        (reply.flags & NODE_FLAGS) != 0 || reply.text.len > WIRE_TEXT_MAX) {
+        return broke(self, "it replied to what it was not asked");
+    }
+    if (envelope_kind(self->env.flags) == EDRI_REQUEST) {
+        edri_err_t err =
+            port_pass(self->port, NULL, item, 0, &self->message.blob);
+        if (err != EDRI_OK) {
+            return err;
+        }
+    }
+    finished(self, (edri_err_t)reply.error, reply.text);
+    return EDRI_OK;
+}
+
+static edri_err_t
+pass_one(proxy_t *self, slice_t item, slice_t content)
+{
+    envelope_t env;
+    if (envelope_route(content, &env) != EDRI_OK) {
+        return broke(self, "what it emitted is no envelope");
+    }
+    bool attached = (env.flags & WIRE_ATTACHED) != 0;
+    if (attached != (self->message.blob != NULL)) {
+        return broke(self, "an attachment is missing, or is nobody's");
+    }
+    return envelope_kind(env.flags) == EDRI_REPLY
+               ? pass_reply(self, item, content)
+               : pass_event(self, item, &env);
+}
+
+// pass_on goes on with the message that is held.  Returns EDRI_OK when that is
+// done, or EDRI_AGAIN: the bell will be rung.
+static edri_err_t
+pass_on(proxy_t *self)
+{
+    slice_t item;
+    slice_t content;
+    for (slice_t rest = self->rest; batch_next(&rest, &item, &content);) {
+        edri_err_t err = pass_one(self, item, content);
+        if (err != EDRI_OK) {
+            return err;
+        }
+        self->rest = rest;
+    }
+    if (self->rest.len > 0) {
+        return broke(self, "what it emitted is no batch");
+    }
+    if (self->message.batch.len > 0) {
+        channel_took(&self->channel);
+    }
+    message_clear(&self->message);
+    self->held = false;
+    if (self->says_ready && self->job != NULL && !self->answered) {
+        return broke(self, "it wants a task and has not ended the last");
+    }
+    self->ready = self->ready || self->says_ready;
+    self->says_ready = false;
+    return EDRI_OK;
+}
+
+// ----- one step
+
+// give_replies hands over what came for requests of the handler.
+static void
+give_replies(proxy_t *self)
+{
+    cargo_t cargo;
+    size_t spent = 0;
+    while (channel_next(&self->channel, self->port->in, &cargo, &spent)) {
+        head_t head = EDRI__WIRE__HEAD__INIT;
+        channel_send(&self->channel, &head, &cargo);
+    }
+    if (spent > 0) {
+        port_release(self->port, self->port->in, spent);
+    }
+    if (self->flushing && self->port->flushed) {
+        Edri__Link__Flush flush = EDRI__LINK__FLUSH__INIT;
+        control_t word = EDRI__LINK__CONTROL__INIT;
+        word.word_case = EDRI__LINK__CONTROL__WORD_FLUSH;
+        word.flush = &flush;
+        self->flushing = false;
+        channel_say(&self->channel, (control_t *[]){&word}, 1);
+    }
+}
+
+// await waits for the router, the process, or its end.
+static edri_err_t
+await(proxy_t *self, int64_t deadline_ms)
+{
+    zmq_pollitem_t items[3]; // the first is the port's
+    int count = 1;
+    int end = 0;
+    // While a message is held nothing more is read: that pushes back.
+    carrier_item(self->channel.carrier, !self->held, &items[count]);
+    count += items[count].events != 0;
+    if (!self->held && !self->ended) {
+        end = count++;
+        items[end] =
+            (zmq_pollitem_t){.fd = self->hand.process.fd, .events = ZMQ_POLLIN};
+    }
+    edri_err_t err = port_wait_with(self->port, items, count, deadline_ms);
+    self->ended = self->ended || (end > 0 && items[end].revents != 0);
+    return err;
+}
+
+// step does what there is to do, or waits for it.  Returns EDRI_OK,
+// EDRI_DEADLINE, EDRI_CLOSED: the node stops, or EDRI_WORKER_DIED.
+static edri_err_t
+step(proxy_t *self, int64_t deadline_ms)
+{
+    const char *why = NULL;
+    if (stopping(self)) {
+        return EDRI_CLOSED;
+    }
+    give_replies(self);
+    edri_err_t err = EDRI_AGAIN;
+    if (self->held) {
+        err = pass_on(self);
+    } else {
+        err = channel_receive(&self->channel, &self->message, &why);
+        if (err == EDRI_OK) {
+            return take(self);
+        }
+        // What it had sent has been read: then its end counts.
+        if (err != EDRI_AGAIN || self->ended) {
+            return broke(self, why);
+        }
+    }
+    return err == EDRI_AGAIN ? await(self, deadline_ms) : err;
+}
+
+// ----- the process
+
+// dismiss ends the process and says how that went.
+static char *
+dismiss(proxy_t *self, int64_t grace_ms)
+{
+    if (self->was_ready) {
+        atomic_fetch_sub(&self->crew->ready, 1);
+    }
+    message_clear(&self->message);
+    channel_clear(&self->channel);
+    self->held = self->says_ready = self->flushing = false;
+    self->ready = self->was_ready = self->ended = false;
+    return crew_dismiss(&self->hand, grace_ms);
+}
+
+static void
+pause_starts(proxy_t *self)
+{
+    self->restart_ms = clock_ms() + backoff_next(&self->backoff, random_u64());
+}
+
+// bury sees to a process that has ended, or has to: 'why' says how.
+static void
+bury(proxy_t *self)
+{
+    const handler_t *handler = self->crew->handler;
+    int pid = (int)self->hand.process.pid;
+    bool forced = self->reason[0] != '\0';
+    self->failures += !self->was_ready;
+    char *how = dismiss(self, forced ? 0 : self->crew->grace_ms);
+    free(self->why);
+    self->why = str_printf("worker %d of %s %s%s", pid, handler->type->name,
+        forced ? "was ended: " : how, forced ? self->reason : "");
+    free(how);
+    pause_starts(self);
+    counter_add(counters(self), COUNTER_WORKERS_DIED, 1);
+    edri_log_warn("WORKER-DIED", "manager=%s event=%llu text=\"%s\"",
+        handler->manager,
+        (unsigned long long)(self->job != NULL ? self->env.id : 0), self->why);
+}
+
+// start starts a process and waits until it is ready.  Returns EDRI_OK,
+// EDRI_WORKER_DIED or EDRI_CLOSED.
+static edri_err_t
+start(proxy_t *self)
+{
+    const char *why = NULL;
+    int64_t deadline = clock_ms() + self->crew->start_ms;
+    if (crew_hire(self->crew, &self->hand, &why) != EDRI_OK) {
+        self->failures++;
+        free(self->why);
+        self->why = str_printf("no worker of %s could be started: %s",
+            self->crew->handler->type->name, why);
+        edri_log_error("WORKER-START", "manager=%s text=\"%s\"",
+            self->crew->handler->manager, self->why);
+        pause_starts(self);
+        return EDRI_WORKER_DIED;
+    }
+    counter_add(counters(self), COUNTER_WORKERS_STARTED, 1);
+    self->channel.carrier = self->hand.carrier;
+    self->hand.carrier = NULL;
+    edri_err_t err = EDRI_OK;
+    while (err == EDRI_OK && !self->ready) {
+        err = step(self, deadline);
+        if (err == EDRI_DEADLINE) {
+            err = broke(self, "it was not ready within worker.start");
+        }
+    }
+    if (err == EDRI_WORKER_DIED) {
+        bury(self);
+    } else if (err == EDRI_OK) {
+        self->failures = 0;
+        self->was_ready = true;
+        atomic_fetch_add(&self->crew->ready, 1);
+    }
+    return err;
+}
+
+// may_start waits until a start is allowed.  Returns EDRI_OK or EDRI_CLOSED.
+static edri_err_t
+may_start(proxy_t *self)
+{
+    edri_err_t err = EDRI_OK;
+    while (err != EDRI_CLOSED && !stopping(self) &&
+           clock_ms() < self->restart_ms) {
+        err = port_sleep(self->port, self->restart_ms);
+    }
+    return stopping(self) ? EDRI_CLOSED : EDRI_OK;
+}
+
+// look notices whether an idle process has ended.
+static void
+look(proxy_t *self)
+{
+    edri_err_t err = EDRI_OK;
+    while (self->was_ready && err == EDRI_OK) {
+        err = step(self, 0);
+    }
+    if (err == EDRI_WORKER_DIED) {
+        bury(self);
+    }
+}
+
+// get_ready sees to it that a process waits for a task.  Returns EDRI_OK;
+// EDRI_WORKER_DIED, 'why' says so, or EDRI_CLOSED.
+static edri_err_t
+get_ready(proxy_t *self)
+{
+    look(self);
+    edri_err_t err = EDRI_OK;
+    while (!self->ready && err != EDRI_CLOSED) {
+        if (self->failures >= FAILURES_MAX && clock_ms() < self->restart_ms) {
+            return EDRI_WORKER_DIED;
+        }
+        err = may_start(self);
+        if (err == EDRI_OK) {
+            err = start(self);
+        }
+    }
+    return self->ready ? EDRI_OK : err;
+}
+
+// ----- as a runner
+
+static int64_t
+tend(runner_t *base)
+{
+    proxy_t *self = (proxy_t *)base;
+    if (self->crew->fresh) {
+        return -1;
+    }
+    edri_err_t err = get_ready(self);
+    // Jobs are only taken to be refused when no other process can have them.
+    while (err == EDRI_WORKER_DIED && atomic_load(&self->crew->ready) > 0) {
+        err = may_start(self);
+        if (err == EDRI_OK) {
+            err = get_ready(self);
+        }
+    }
+    return err == EDRI_WORKER_DIED ? self->restart_ms : clock_ms() + IDLE_MS;
+}
+
+// give hands the task to the process.
+static void
+give(proxy_t *self, const job_t *job)
+{
+    Edri__Wire__Destination to = EDRI__WIRE__DESTINATION__INIT;
+    Edri__Wire__Destination *to_p = &to;
+    uint32_t target = self->port->number;
+    head_t head = EDRI__WIRE__HEAD__INIT;
+    to.life = self->crew->node->life;
+    to.targets = &target;
+    to.n_targets = 1;
+    to.redelivered = job->origin.redelivered;
+    to.missed = job->missed;
+    head.to = &to_p;
+    head.n_to = 1;
+    head.types = &self->env.type;
+    head.n_types = 1;
+    size_t size = 0;
+    uint8_t *item = batch_wrap((slice_t){job->content, job->size}, &size);
+    cargo_t cargo = {
+        .batch = {item, size}, .blob = job->blob, .run = job->origin};
+    channel_send(&self->channel, &head, &cargo);
+    free(item);
+    self->ready = false;
+}
+
+// fail ends a task that no handler has ended.
+static void
+fail(proxy_t *self, edri_err_t err, const char *text)
+{
+    const handler_t *handler = self->crew->handler;
+    bool barred = err == EDRI_QUARANTINED;
+    counter_add(
+        counters(self), barred ? COUNTER_QUARANTINED : COUNTER_WORKER_DIED, 1);
+    if (barred || envelope_kind(self->env.flags) != EDRI_REQUEST) {
+        drops_note(&self->crew->node->drops, handler->type->id, NULL,
+            handler->manager, err, 1);
+        edri_log_warn("EVENT-DROPPED", "type=%s event=%llu text=\"%s\"",
+            handler->type->name, (unsigned long long)self->env.id, text);
+    }
+    if (envelope_kind(self->env.flags) == EDRI_REQUEST) {
+        port_reply(
+            self->port, &self->env, self->job->origin.life, err, text, NULL);
+    }
+}
+
+// is_over says whether the time of the task has passed; a request ends at its
+// asker, who watches it, too.
+static bool
+is_over(const proxy_t *self)
+{
+    const handler_t *handler = self->crew->handler;
+    if (self->env.ttl_ms == 0 ||
+        clock_ms() < self->job->origin.base_ms + self->env.ttl_ms) {
+        return false;
+    }
+    counter_add(counters(self), COUNTER_EXPIRED, 1);
+    drops_note(&self->crew->node->drops, handler->type->id, NULL,
+        handler->manager, EDRI_DEADLINE, 1);
+    return true;
+}
+
+// work gives the task to the process and sees it through.  Returns EDRI_OK,
+// EDRI_WORKER_DIED or EDRI_CLOSED.
+static edri_err_t
+work(proxy_t *self)
+{
+    edri_err_t err = is_over(self) ? EDRI_DEADLINE : get_ready(self);
+    if (err != EDRI_OK || is_over(self)) {
+        return err == EDRI_DEADLINE ? EDRI_OK : err;
+    }
+    give(self, self->job);
+    while (err == EDRI_OK && !self->ready) {
+        err = step(self, -1);
+    }
+    if (err == EDRI_WORKER_DIED) {
+        crew_blame(self->crew, self->job->origin.life, self->env.id);
+        bury(self);
+        return self->answered ? EDRI_OK : err;
+    }
+    backoff_reset(&self->backoff);
+    return err;
+}
+
+static void
+run(runner_t *base, job_t *job)
+{
+    proxy_t *self = (proxy_t *)base;
+    if (envelope_read((slice_t){job->content, job->size}, &self->env) !=
+        EDRI_OK) {
+        counter_add(counters(self), COUNTER_MALFORMED, 1);
+        return;
+    }
+    self->job = job;
+    self->answered = false;
+    if (crew_barred(self->crew, job->origin.life, self->env.id)) {
+        fail(self, EDRI_QUARANTINED,
+            "its handlers have ended their processes "
+            "worker.kills times");
+    } else {
+        edri_err_t err = work(self);
+        if (err != EDRI_OK) {
+            fail(self, err,
+                err == EDRI_CLOSED ? "the node has stopped" : self->why);
+        }
+    }
+    self->job = NULL;
+    if (self->crew->fresh && self->hand.process.pid > 0) {
+        free(dismiss(self, self->crew->grace_ms));
+    }
+}
+
+static void
+destroy(runner_t *base)
+{
+    proxy_t *self = (proxy_t *)base;
+    if (self->hand.process.pid > 0) {
+        free(dismiss(self, self->crew->grace_ms));
+    }
+    free(self->why);
+    free(self);
+}
+
+runner_t *
+runner_of_processes(crew_t *crew, edri_port_t *port)
+{
+    proxy_t *self = mem_new(sizeof *self);
+    self->base = (runner_t){tend, run, destroy};
+    self->crew = crew;
+    self->port = port;
+    self->hand.lifeline = -1;
+    self->backoff = crew->backoff;
+    return &self->base;
+}

@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: MIT
+// worker.c - this process runs handlers of another one, which is the node.
+//
+// DESIGN
+// One thread.  The handler's port is an ordinary one, whose bell is the carrier
+// to the node: to ring it is to carry off what stands in its box, to wait for it
+// is to read what the node says.  Replies for the handler go into its other box;
+// so requests, callbacks and errors work as they do in a thread (port.c, ask.c).
+//
+// The port counts as full while something could not be carried off; so emit
+// waits, or refuses, here.
+
+#include "node/worker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "edri/log.h"
+#include "node/ask.h"
+#include "node/channel.h"
+#include "node/manager.h"
+
+typedef struct worker {
+    edri_node_t *node;
+    channel_t channel;
+    edri_port_t *port;
+    const handler_t *handler;
+    void *state; // the manager's
+    arena_t *arena;
+    message_t task; // that came and is not done; no head: none
+    bool said_ready;
+} worker_t;
+
+// give_up ends the process: what happened breaks the protocol, or this program
+// is not the one that the node means.
+static void give_up(worker_t *self, const char *format, ...)
+    __attribute__((format(printf, 2, 3), noreturn));
+
+static void
+say(worker_t *self, control_t *word)
+{
+    channel_say(&self->channel, &word, 1);
+}
+
+static void
+give_up(worker_t *self, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *reason = str_vprintf(format, args);
+    va_end(args);
+    Edri__Link__Bye bye = EDRI__LINK__BYE__INIT;
+    control_t word = EDRI__LINK__CONTROL__INIT;
+    bye.reason = reason;
+    word.word_case = EDRI__LINK__CONTROL__WORD_BYE;
+    word.bye = &bye;
+    say(self, &word);
+    free(reason);
+    channel_clear(&self->channel);
+    exit(2);
+}
+
+static void
+say_ready(worker_t *self)
+{
+    Edri__Link__Ready ready = EDRI__LINK__READY__INIT;
+    control_t word = EDRI__LINK__CONTROL__INIT;
+    word.word_case = EDRI__LINK__CONTROL__WORD_READY;
+    word.ready = &ready;
+    say(self, &word);
+}
+
+// ----- the port's bell
+
+// carry_off sends what stands in the box, as far as there is room.  With the
+// reply of a task that has nothing else to wait for goes the wish for the next.
+static void
+carry_off(worker_t *self)
+{
+    cargo_t cargo;
+    size_t spent = 0;
+    while (channel_next(&self->channel, self->port->out, &cargo, &spent)) {
+        Edri__Link__Ready ready = EDRI__LINK__READY__INIT;
+        control_t word = EDRI__LINK__CONTROL__INIT;
+        control_t *words = &word;
+        head_t head = EDRI__WIRE__HEAD__INIT;
+        word.word_case = EDRI__LINK__CONTROL__WORD_READY;
+        word.ready = &ready;
+        if (cargo.replies && !port_asking(self->port)) {
+            head.control = &words;
+            head.n_control = 1;
+            self->said_ready = true;
+        }
+        channel_send(&self->channel, &head, &cargo);
+    }
+    if (spent > 0) {
+        (void)box_release(self->port->out, spent); // who waits looks itself
+    }
+}
+
+// hear takes a message.
+static void
+hear(worker_t *self, message_t *message)
+{
+    const head_t *head = message->head;
+    for (size_t i = 0; i < head->n_control; i++) {
+        self->port->flushed =
+            self->port->flushed ||
+            head->control[i]->word_case == EDRI__LINK__CONTROL__WORD_FLUSH;
+    }
+    if (message->batch.len > 0 && head->lane == EDRI__WIRE__LANE__REPLY_LANE) {
+        run_t run = {.life = head->from};
+        (void)box_put(self->port->in, message->batch.data, message->batch.len,
+            &run, &message->blob, message->blob != NULL);
+        message->blob = NULL;
+        channel_took(&self->channel);
+    } else if (message->batch.len > 0) {
+        self->task = *message;
+        *message = (message_t){0};
+    }
+    message_clear(message);
+}
+
+// exchange reads what has come and sends what may go.  Returns whether anything
+// had come.
+static bool
+exchange(worker_t *self)
+{
+    message_t message;
+    const char *why = NULL;
+    edri_err_t err = EDRI_OK;
+    bool came = false;
+    while (self->task.head == NULL &&
+           (err = channel_receive(&self->channel, &message, &why)) == EDRI_OK) {
+        hear(self, &message);
+        came = true;
+    }
+    if (err != EDRI_OK && err != EDRI_AGAIN && err != EDRI_CLOSED) {
+        give_up(self, "what the node says is malformed: %s", why);
+    }
+    self->port->quit = self->port->quit || err == EDRI_CLOSED;
+    carry_off(self);
+    return came || self->port->quit;
+}
+
+// await waits for the carrier.  Returns EDRI_DEADLINE when nothing happened.
+static edri_err_t
+await(worker_t *self, int64_t deadline_ms)
+{
+    zmq_pollitem_t item;
+    int64_t left = deadline_ms < 0 ? -1 : deadline_ms - clock_ms();
+    carrier_item(self->channel.carrier, true, &item);
+    int count =
+        zmq_poll(&item, 1, deadline_ms >= 0 && left < 0 ? 0 : (long)left);
+    return count == 0 ? EDRI_DEADLINE : EDRI_OK;
+}
+
+static edri_err_t
+wait_node(edri_port_t *port, int64_t deadline_ms)
+{
+    worker_t *self = port->other_end;
+    if (exchange(self)) {
+        return EDRI_OK;
+    }
+    edri_err_t err = await(self, deadline_ms);
+    if (err == EDRI_OK) {
+        (void)exchange(self);
+    }
+    return err;
+}
+
+static void
+ring_node(edri_port_t *port, const void *word, size_t size)
+{
+    worker_t *self = port->other_end;
+    // The handler may compute for long now: what it has emitted goes first.
+    int64_t deadline = clock_ms() + self->node->limits.emit_wait_ms;
+    carry_off(self);
+    while (!carrier_flush(self->channel.carrier) && !port->quit &&
+           wait_node(port, deadline) == EDRI_OK) {
+    }
+    if (size > 0 && *(const char *)word == BELL_FLUSH) {
+        Edri__Link__Flush flush = EDRI__LINK__FLUSH__INIT;
+        control_t said = EDRI__LINK__CONTROL__INIT;
+        said.word_case = EDRI__LINK__CONTROL__WORD_FLUSH;
+        said.flush = &flush;
+        say(self, &said);
+    }
+}
+
+// offer says that a type is handled or emitted, and describes it.
+static void
+offer(worker_t *self, const edri_type_t *type, bool emits)
+{
+    Edri__Link__TypeInfo info = EDRI__LINK__TYPE_INFO__INIT;
+    Edri__Link__TypeInfo *infos = &info;
+    Edri__Link__Offer offered = EDRI__LINK__OFFER__INIT;
+    Edri__Link__Describe described = EDRI__LINK__DESCRIBE__INIT;
+    control_t words[2] = {EDRI__LINK__CONTROL__INIT, EDRI__LINK__CONTROL__INIT};
+    const edri_file_t *file = type->file;
+    // protobuf-c writes to none of these.
+    info.name = (char *)(uintptr_t)type->name;
+    info.type = type->id;
+    info.file = (ProtobufCBinaryData){
+        sizeof file->sha256, (uint8_t *)(uintptr_t)file->sha256};
+    info.emits = emits;
+    info.handles = !emits;
+    described.file = info.file;
+    described.descriptors =
+        (ProtobufCBinaryData){file->size, (uint8_t *)(uintptr_t)file->data};
+    offered.types = &infos;
+    offered.n_types = 1;
+    words[0].word_case = EDRI__LINK__CONTROL__WORD_DESCRIBE;
+    words[0].describe = &described;
+    words[1].word_case = EDRI__LINK__CONTROL__WORD_OFFER;
+    words[1].offer = &offered;
+    channel_say(&self->channel, (control_t *[]){&words[0], &words[1]}, 2);
+}
+
+static void
+use(edri_port_t *port, const edri_type_t *type)
+{
+    offer(port->other_end, type, true);
+}
+
+static const bell_t node_bell = {ring_node, wait_node, use};
+
+// ----- beginning
+
+static void
+open_carrier(worker_t *self, const char *where)
+{
+    if (streq(where, "fd:3")) {
+        self->channel.carrier = carrier_stream(3, WIRE_BODY_MAX);
+    } else {
+        self->node->zmq = zmq_ctx_new();
+        self->channel.carrier =
+            carrier_pair(self->node->zmq, where, false, WIRE_BODY_MAX);
+    }
+    if (self->channel.carrier == NULL) {
+        fprintf(stderr, "EDRI_WORKER=%s: no connection to the node\n", where);
+        exit(2);
+    }
+}
+
+static void
+say_hello(worker_t *self)
+{
+    Edri__Link__Hello hello = EDRI__LINK__HELLO__INIT;
+    control_t word = EDRI__LINK__CONTROL__INIT;
+    hello.version = 1;
+    hello.pid = (uint32_t)getpid();
+    word.word_case = EDRI__LINK__CONTROL__WORD_HELLO;
+    word.hello = &hello;
+    say(self, &word);
+}
+
+// begin takes up the work that the node gives.
+static void
+begin(worker_t *self, const Edri__Link__Welcome *welcome,
+    const Edri__Link__Work *work)
+{
+    edri_manager_t *manager = node_manager(self->node, work->manager);
+    self->handler =
+        manager != NULL ? manager_handler(manager, work->type) : NULL;
+    if (welcome->version != 1) {
+        give_up(self, "the node speaks version %u", welcome->version);
+    }
+    if (self->handler == NULL) {
+        give_up(self, "the program has no manager %s with a handler of %s",
+            work->manager, work->type_name);
+    }
+    self->state = manager_state(manager);
+    self->node->life = welcome->life;
+    self->node->limits.body_max = work->body_limit;
+    self->node->limits.emit_wait_ms = (int64_t)work->emit_wait_ms;
+    self->port = port_new_far(self->node, &node_bell, self, work->last_id);
+    thread_name(work->type_name);
+    offer(self, self->handler->type, false);
+}
+
+// shake hands: HELLO, then WELCOME and WORK in one message.
+static void
+shake(worker_t *self)
+{
+    const char *why = NULL;
+    message_t message;
+    say_hello(self);
+    edri_err_t err = EDRI_OK;
+    while (
+        (err = channel_receive(&self->channel, &message, &why)) == EDRI_AGAIN) {
+        (void)await(self, -1);
+    }
+    if (err == EDRI_CLOSED) {
+        exit(0);
+    }
+    const head_t *head = message.head;
+    if (err != EDRI_OK || head->n_control != 2 ||
+        head->control[0]->word_case != EDRI__LINK__CONTROL__WORD_WELCOME ||
+        head->control[1]->word_case != EDRI__LINK__CONTROL__WORD_WORK) {
+        give_up(self, "WELCOME and WORK are expected first");
+    }
+    begin(self, head->control[0]->welcome, head->control[1]->work);
+    message_clear(&message);
+}
+
+// ----- tasks
+
+// tell_quit passes on that a handler has called edri_node_quit.
+static void
+tell_quit(worker_t *self)
+{
+    uint64_t times = 0;
+    if (read(self->node->wake_fd, &times, sizeof times) > 0) {
+        Edri__Link__Quit quit = EDRI__LINK__QUIT__INIT;
+        control_t word = EDRI__LINK__CONTROL__INIT;
+        word.word_case = EDRI__LINK__CONTROL__WORD_QUIT;
+        word.quit = &quit;
+        say(self, &word);
+    }
+}
+
+static void
+run_task(worker_t *self)
+{
+    const head_t *head = self->task.head;
+    slice_t rest = self->task.batch;
+    slice_t item;
+    slice_t content;
+    if (head->n_to != 1 || !batch_next(&rest, &item, &content)) {
+        give_up(self, "a task has one envelope and one destination");
+    }
+    // What is borrowed ends with the next message; the task may read some.
+    uint8_t *copy = arena_alloc(self->arena, content.len + 1);
+    memcpy(copy, content.data, content.len);
+    run_t origin = {.life = head->from,
+        .base_ms = clock_ms() - head->age_ms,
+        .redelivered = head->to[0]->redelivered};
+    edri_task_t task = {.port = self->port,
+        .state = self->state,
+        .handler = self->handler,
+        .arena = self->arena,
+        .missed = head->to[0]->missed,
+        .far = true};
+    blob_t *blob = self->task.blob;
+    self->task.blob = NULL;
+    message_clear(&self->task);
+    channel_took(&self->channel);
+    self->said_ready = false;
+    // Whether its time has passed was judged by the node.
+    task_run(
+        &task, (slice_t){copy, content.len}, blob, &origin, origin.base_ms);
+    blob_drop(&blob);
+    ask_settle(self->port);
+    tell_quit(self);
+    if (!self->said_ready) {
+        say_ready(self);
+    }
+}
+
+void
+worker_run(edri_node_t *node, const char *where)
+{
+    worker_t self = {.node = node, .arena = arena_new()};
+    char *place = str_dup(where);
+    // Programs that the handlers start are none of the node's workers.
+    (void)unsetenv("EDRI_WORKER");
+    atomic_store(&node->phase, PHASE_WORKER);
+    open_carrier(&self, place);
+    free(place);
+    shake(&self);
+    say_ready(&self);
+    while (!self.port->quit) {
+        if (self.task.head != NULL) {
+            run_task(&self);
+        } else {
+            (void)wait_node(self.port, -1);
+        }
+    }
+    channel_clear(&self.channel);
+    exit(0);
+}
