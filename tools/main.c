@@ -28,7 +28,7 @@ static const struct {
         "listen TYPE [COUNT]      print events as they "
         "come, a line each"},
     {"bench", word_bench,
-        "bench local|switch|request [--size N] [--count N] "
+        "bench local|switch|request [--size N] [--count N] [--mode MODE] "
         "[--json]"},
 };
 

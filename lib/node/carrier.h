@@ -62,6 +62,10 @@ edri_err_t carrier_receive(
 // 'hear', what comes.  Without anything to poll for 'events' is 0.
 void carrier_item(carrier_t *self, bool hear, zmq_pollitem_t *item);
 
+// carrier_wait waits for that, until deadline_ms (clock_ms; -1: for ever).
+// Returns EDRI_OK, or EDRI_DEADLINE.
+edri_err_t carrier_wait(carrier_t *self, int64_t deadline_ms);
+
 // carrier_kind_t is one way to carry; the functions are those above.
 typedef struct carrier_kind {
     void (*destroy)(carrier_t *self);

@@ -466,6 +466,7 @@ void
 edri_node_quit(edri_node_t *self)
 {
     uint64_t one = 1;
+    atomic_store(&self->quit, true);
     if (write(self->wake_fd, &one, sizeof one) < 0) {
         return; // the counter is full: it will wake
     }

@@ -58,9 +58,10 @@ struct edri_node {
     edri_manager_t **managers;
     size_t manager_count;
     struct router *router;
-    void *pipe;  // PAIR to the router
-    int wake_fd; // ends edri_node_wait
-    int argc;    // what was not for us
+    void *pipe;       // PAIR to the router
+    int wake_fd;      // ends edri_node_wait
+    atomic_bool quit; // a handler in a worker's process wants that
+    int argc;         // what was not for us
     char **argv;
 
     const char *worker; // EDRI_WORKER: where the node is; NULL: this is it

@@ -138,6 +138,12 @@ wait_end(const process_t *self, int64_t deadline_ms)
     return count > 0;
 }
 
+bool
+process_ended(const process_t *self)
+{
+    return wait_end(self, 0);
+}
+
 char *
 process_reap(process_t *self, int64_t grace_ms)
 {

@@ -36,6 +36,9 @@ typedef struct process_plan {
 edri_err_t process_start(process_t *self, const process_plan_t *plan,
     const char **why_p) EDRI_MUST_CHECK;
 
+// process_ended says whether it has ended.
+bool process_ended(const process_t *self);
+
 // process_reap waits for the end, for at most grace_ms, then kills it.  Returns
 // how it ended, such as "was killed by signal 11 (Segmentation fault)"; the
 // caller frees it.  Blocks.

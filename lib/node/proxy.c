@@ -45,7 +45,8 @@ typedef struct proxy {
     // the task
     const job_t *job; // NULL: none
     envelope_t env;
-    bool answered;
+    bool given;    // the process has it
+    bool answered; // and has ended it
 } proxy_t;
 
 static counters_t *
@@ -213,7 +214,7 @@ pass_event(proxy_t *self, slice_t item, const envelope_t *env)
         return broke(self, "it emitted an event of a type that it has not "
                            "offered, or of another kind");
     }
-    if (self->job == NULL || (env->flags & NODE_FLAGS) != 0) {
+    if (!self->given || (env->flags & NODE_FLAGS) != 0) {
         return broke(self, "it emitted without a task, or with wrong flags");
     }
     if (env->id >> 32 != port->next_id >> 32 || env->id <= port->next_id) {
@@ -248,7 +249,7 @@ static edri_err_t
 pass_reply(proxy_t *self, slice_t item, slice_t content)
 {
     envelope_t reply;
-    if (envelope_read(content, &reply) != EDRI_OK || self->job == NULL ||
+    if (envelope_read(content, &reply) != EDRI_OK || !self->given ||
         self->answered || reply.request != self->env.id ||
         reply.type != self->env.type || reply.to != self->job->origin.life ||
         (reply.flags & NODE_FLAGS) != 0 || reply.text.len > WIRE_TEXT_MAX) {
@@ -303,11 +304,13 @@ pass_on(proxy_t *self)
     }
     message_clear(&self->message);
     self->held = false;
-    if (self->says_ready && self->job != NULL && !self->answered) {
+    if (self->says_ready && self->given && !self->answered) {
         return broke(self, "it wants a task and has not ended the last");
     }
-    self->ready = self->ready || self->says_ready;
-    self->says_ready = false;
+    if (self->says_ready) {
+        self->ready = true;
+        self->given = self->says_ready = false;
+    }
     return EDRI_OK;
 }
 
@@ -393,7 +396,7 @@ dismiss(proxy_t *self, int64_t grace_ms)
     }
     message_clear(&self->message);
     channel_clear(&self->channel);
-    self->held = self->says_ready = self->flushing = false;
+    self->held = self->says_ready = self->flushing = self->given = false;
     self->ready = self->was_ready = self->ended = false;
     return crew_dismiss(&self->hand, grace_ms);
 }
@@ -477,12 +480,15 @@ may_start(proxy_t *self)
 static void
 look(proxy_t *self)
 {
-    edri_err_t err = EDRI_OK;
-    while (self->was_ready && err == EDRI_OK) {
-        err = step(self, 0);
-    }
-    if (err == EDRI_WORKER_DIED) {
-        bury(self);
+    if (self->was_ready && process_ended(&self->hand.process)) {
+        self->ended = true;
+        edri_err_t err = EDRI_OK;
+        while (err == EDRI_OK) {
+            err = step(self, 0);
+        }
+        if (err == EDRI_WORKER_DIED) {
+            bury(self);
+        }
     }
 }
 
@@ -549,6 +555,7 @@ give(proxy_t *self, const job_t *job)
     channel_send(&self->channel, &head, &cargo);
     free(item);
     self->ready = false;
+    self->given = true;
 }
 
 // fail ends a task that no handler has ended.

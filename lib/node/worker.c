@@ -18,7 +18,6 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "edri/log.h"
 #include "node/ask.h"
 #include "node/channel.h"
 #include "node/manager.h"
@@ -146,18 +145,6 @@ exchange(worker_t *self)
     return came || self->port->quit;
 }
 
-// await waits for the carrier.  Returns EDRI_DEADLINE when nothing happened.
-static edri_err_t
-await(worker_t *self, int64_t deadline_ms)
-{
-    zmq_pollitem_t item;
-    int64_t left = deadline_ms < 0 ? -1 : deadline_ms - clock_ms();
-    carrier_item(self->channel.carrier, true, &item);
-    int count =
-        zmq_poll(&item, 1, deadline_ms >= 0 && left < 0 ? 0 : (long)left);
-    return count == 0 ? EDRI_DEADLINE : EDRI_OK;
-}
-
 static edri_err_t
 wait_node(edri_port_t *port, int64_t deadline_ms)
 {
@@ -165,7 +152,7 @@ wait_node(edri_port_t *port, int64_t deadline_ms)
     if (exchange(self)) {
         return EDRI_OK;
     }
-    edri_err_t err = await(self, deadline_ms);
+    edri_err_t err = carrier_wait(self->channel.carrier, deadline_ms);
     if (err == EDRI_OK) {
         (void)exchange(self);
     }
@@ -292,7 +279,7 @@ shake(worker_t *self)
     edri_err_t err = EDRI_OK;
     while (
         (err = channel_receive(&self->channel, &message, &why)) == EDRI_AGAIN) {
-        (void)await(self, -1);
+        (void)carrier_wait(self->channel.carrier, -1);
     }
     if (err == EDRI_CLOSED) {
         exit(0);
@@ -313,8 +300,7 @@ shake(worker_t *self)
 static void
 tell_quit(worker_t *self)
 {
-    uint64_t times = 0;
-    if (read(self->node->wake_fd, &times, sizeof times) > 0) {
+    if (atomic_exchange(&self->node->quit, false)) {
         Edri__Link__Quit quit = EDRI__LINK__QUIT__INIT;
         control_t word = EDRI__LINK__CONTROL__INIT;
         word.word_case = EDRI__LINK__CONTROL__WORD_QUIT;
