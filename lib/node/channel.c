@@ -3,6 +3,7 @@
 
 #include "node/channel.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 
 // How many frames are done with before the peer is told, if nothing else goes.
@@ -37,7 +38,8 @@ bool
 channel_has_room(channel_t *self)
 {
     return carrier_flush(self->carrier) &&
-           self->sent - self->taken < CHANNEL_WINDOW;
+           self->sent - self->taken < CHANNEL_WINDOW &&
+           (self->limit == 0 || self->bytes < self->limit);
 }
 
 static bool
@@ -57,9 +59,6 @@ is_reply(const envelope_t *env)
 bool
 channel_next(channel_t *self, box_t *box, cargo_t *cargo, size_t *spent)
 {
-    if (!channel_has_room(self)) {
-        return false;
-    }
     while (!peek(self)) {
         *spent += self->load.weight;
         load_reset(&self->load);
@@ -93,7 +92,12 @@ channel_send(channel_t *self, head_t *head, const cargo_t *cargo)
     head->age_ms = age > 0 ? (uint32_t)age : 0;
     head->lane =
         cargo->replies ? EDRI__WIRE__LANE__REPLY_LANE : EDRI__WIRE__LANE__EVENT;
-    self->sent++;
+    if (!cargo->replies) {
+        size_t blob = cargo->blob != NULL ? blob_size(cargo->blob) : 0;
+        edri_assert(self->sent - self->taken < CHANNEL_WINDOW);
+        self->sizes[self->sent++ % CHANNEL_WINDOW] = cargo->batch.len + blob;
+        self->bytes += cargo->batch.len + blob;
+    }
     send_head(self, head, cargo->batch, cargo->blob);
 }
 
@@ -109,8 +113,8 @@ channel_receive(channel_t *self, message_t *message, const char **why_p)
         message_clear(message);
         return EDRI_PROTO;
     }
-    if (message->head->taken > self->taken) {
-        self->taken = message->head->taken;
+    while (self->taken < message->head->taken) {
+        self->bytes -= self->sizes[self->taken++ % CHANNEL_WINDOW];
     }
     return EDRI_OK;
 }

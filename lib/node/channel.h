@@ -3,9 +3,9 @@
 //
 // DESIGN
 // Both ends have the same shape: what stands in a box goes out in frames, what
-// comes is given to the owner.  Frames that carry events are counted, and at
-// most CHANNEL_WINDOW of them are under way that the peer has not taken: so an
-// emitter is pushed back, whatever the carrier would still keep.
+// comes is given to the owner.  Frames with events (not replies) are counted,
+// and an emitter counts as full while CHANNEL_WINDOW of them, or too many bytes,
+// are under way that the peer has not taken.
 
 #ifndef NODE_CHANNEL_H
 #define NODE_CHANNEL_H
@@ -16,14 +16,17 @@
 
 #define CHANNEL_WINDOW 64
 
-// channel_t begins as zeros but for the carrier, which is its own.
+// channel_t begins as zeros but for carrier, which is its own, and limit.
 typedef struct channel {
-    carrier_t *carrier; // NULL: closed
-    uint64_t sent;      // counted frames that went
-    uint64_t taken;     // of these, the peer has done with
-    uint64_t received;  // counted frames that came and are done with
-    uint64_t told;      // of these, the peer knows
-    load_t load;        // being sent
+    carrier_t *carrier;           // NULL: closed
+    size_t limit;                 // of the bytes under way; 0: none
+    uint64_t sent;                // counted frames that went
+    uint64_t taken;               // of these, the peer has taken
+    size_t bytes;                 // of those it has not
+    size_t sizes[CHANNEL_WINDOW]; // each one's, by its number
+    uint64_t received;            // counted frames that came and are done with
+    uint64_t told;                // of these, the peer knows
+    load_t load;                  // being sent
     reader_t at;
     envelope_t env; // the next one of it
     bool peeked;
@@ -41,8 +44,8 @@ typedef struct cargo {
 } cargo_t;
 
 // channel_next makes a frame of what stands in the box.  Returns false when
-// there is nothing (the box is armed then), or no room.  *spent grows by the
-// bytes of the box that are to be released.
+// there is nothing; the box is armed then.  *spent grows by the bytes of the
+// box that are to be released.
 bool channel_next(channel_t *self, box_t *box, cargo_t *cargo, size_t *spent);
 
 // channel_send sends it; 'head' has what else is to be said.
@@ -51,7 +54,8 @@ void channel_send(channel_t *self, head_t *head, const cargo_t *cargo);
 // channel_say sends control words.
 void channel_say(channel_t *self, control_t **words, size_t count);
 
-// channel_has_room says whether a frame could go now.
+// channel_has_room says whether more may be emitted: everything has gone, and
+// the window is open.
 bool channel_has_room(channel_t *self);
 
 // channel_receive takes the next message, as carrier_receive.

@@ -542,7 +542,8 @@ port_reply(edri_port_t *self, const envelope_t *asked, uint64_t life,
         env.text = (slice_t){(const uint8_t *)text, size};
     }
     // A reply is never refused: it waits for the router, which never stops.
-    while (box_used(self->out) >= box_limit(self->out)) {
+    while (!self->bell->takes_replies &&
+           box_used(self->out) >= box_limit(self->out)) {
         if (box_watch(self->out, box_limit(self->out) / 2) &&
             port_sleep(self, -1) != EDRI_OK) {
             return;
@@ -552,13 +553,8 @@ port_reply(edri_port_t *self, const envelope_t *asked, uint64_t life,
 }
 
 edri_err_t
-port_pass(edri_port_t *self, typeref_t *ref, slice_t item, int64_t base_ms,
-    blob_t **blob_p)
+port_pass(edri_port_t *self, slice_t item, int64_t base_ms, blob_t **blob_p)
 {
-    if (ref != NULL && atomic_load(&ref->closed)) {
-        ask_gate(self, ref);
-        return EDRI_AGAIN;
-    }
     if (box_used(self->out) >= box_limit(self->out) &&
         box_watch(self->out, box_limit(self->out) / 2)) {
         return EDRI_AGAIN;
@@ -570,6 +566,16 @@ port_pass(edri_port_t *self, typeref_t *ref, slice_t item, int64_t base_ms,
     }
     *blob_p = NULL;
     return EDRI_OK;
+}
+
+bool
+port_is_open(edri_port_t *self, const typeref_t *ref)
+{
+    bool closed = atomic_load(&ref->closed);
+    if (closed) {
+        ask_gate(self, ref);
+    }
+    return !closed;
 }
 
 // ----- asking

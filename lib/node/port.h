@@ -50,6 +50,8 @@ typedef struct bell {
     // wait waits for any word until deadline_ms (-1: for ever) and notes it in
     // 'flushed' and 'quit'.  Returns EDRI_OK or EDRI_DEADLINE.
     edri_err_t (*wait)(edri_port_t *self, int64_t deadline_ms);
+    // A reply is taken whatever else was not: it need not wait.
+    bool takes_replies;
     // use is called when a type is used for the first time; may be NULL.
     void (*use)(edri_port_t *self, const edri_type_t *type);
 } bell_t;
@@ -144,11 +146,13 @@ uint64_t port_missed(edri_port_t *self);
 void port_begun(edri_port_t *self, token_t *token, uint32_t events);
 
 // port_pass sends an envelope that was made elsewhere, with its attachment,
-// which is then taken over.  'ref' is its type; NULL for a reply, which no gate
-// holds up.  Returns EDRI_OK, or EDRI_AGAIN: a receiver or the port is full, and
-// the bell will be rung.
-edri_err_t port_pass(edri_port_t *self, typeref_t *ref, slice_t item,
-    int64_t base_ms, blob_t **blob_p) EDRI_MUST_CHECK;
+// which is then taken over.  Returns EDRI_OK, or EDRI_AGAIN: the port is full,
+// and the bell will be rung.
+edri_err_t port_pass(edri_port_t *self, slice_t item, int64_t base_ms,
+    blob_t **blob_p) EDRI_MUST_CHECK;
+
+// port_is_open says whether the gate of a type is; if not the bell will be rung.
+bool port_is_open(edri_port_t *self, const typeref_t *ref);
 
 // port_ask_flush asks the router to say when all that was emitted has been
 // sent; 'flushed' tells.

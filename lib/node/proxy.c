@@ -18,8 +18,17 @@
 // After so many starts in a row that came to nothing, tasks no longer wait.
 #define FAILURES_MAX 3
 
+// So many types may be full at once for what one process emits.
+#define GATES_MAX 64
+
 // Flags that only the node sets.
 #define NODE_FLAGS (WIRE_REDELIVERED | WIRE_OBSERVED | WIRE_ASKED)
+
+// shut_t is a type whose gate is closed, and the process knows.
+typedef struct shut {
+    const typeref_t *ref;
+    unsigned frames; // that came nevertheless: they were under way
+} shut_t;
 
 typedef struct proxy {
     runner_t base; // first
@@ -42,6 +51,8 @@ typedef struct proxy {
     bool says_ready; // when it has been passed on
     slice_t rest;    // of its batch
     bool flushing;   // it waits for port->flushed
+    shut_t shut[GATES_MAX];
+    size_t shut_count;
     // the task
     const job_t *job; // NULL: none
     envelope_t env;
@@ -92,6 +103,7 @@ welcome(proxy_t *self)
     work.last_id = self->port->next_id;
     work.body_limit = limits->body_max;
     work.emit_wait_ms = (uint64_t)limits->emit_wait_ms;
+    work.window_bytes = limits->port_queue;
     first.word_case = EDRI__LINK__CONTROL__WORD_WELCOME;
     first.welcome = &welcomed;
     second.word_case = EDRI__LINK__CONTROL__WORD_WORK;
@@ -203,6 +215,55 @@ take(proxy_t *self)
 
 // ----- what the handler emits
 
+static void
+say_gate(proxy_t *self, const typeref_t *ref, bool closed)
+{
+    Edri__Link__Gate gate = EDRI__LINK__GATE__INIT;
+    control_t word = EDRI__LINK__CONTROL__INIT;
+    gate.type = ref->type->id;
+    gate.closed = closed;
+    word.word_case = EDRI__LINK__CONTROL__WORD_GATE;
+    word.gate = &gate;
+    channel_say(&self->channel, (control_t *[]){&word}, 1);
+}
+
+// look_at_gates tells the process which have opened.
+static void
+look_at_gates(proxy_t *self)
+{
+    for (size_t i = self->shut_count; i > 0; i--) {
+        const typeref_t *ref = self->shut[i - 1].ref;
+        if (port_is_open(self->port, ref)) {
+            self->shut[i - 1] = self->shut[--self->shut_count];
+            say_gate(self, ref, false);
+        }
+    }
+}
+
+// heed_gate tells the process when the receivers of what it emits are full.
+// What was under way goes on; who emits more than that does not listen.
+static edri_err_t
+heed_gate(proxy_t *self, const typeref_t *ref)
+{
+    if (!atomic_load(&ref->closed)) {
+        return EDRI_OK;
+    }
+    for (size_t i = 0; i < self->shut_count; i++) {
+        if (self->shut[i].ref == ref) {
+            return ++self->shut[i].frames <= CHANNEL_WINDOW
+                       ? EDRI_OK
+                       : broke(self, "it emitted through a closed gate");
+        }
+    }
+    if (self->shut_count == GATES_MAX) {
+        return broke(self, "too many types that it emits are full");
+    }
+    self->shut[self->shut_count++] = (shut_t){.ref = ref};
+    say_gate(self, ref, true);
+    (void)port_is_open(self->port, ref);
+    return EDRI_OK;
+}
+
 // pass_event passes on a notification or request.  Returns EDRI_AGAIN while
 // there is no room for it.
 static edri_err_t
@@ -222,9 +283,10 @@ pass_event(proxy_t *self, slice_t item, const envelope_t *env)
     }
     int64_t base_ms =
         env->ttl_ms > 0 ? clock_ms() - self->message.head->age_ms : 0;
-    edri_err_t err = port_pass(port, ref, item, base_ms, &self->message.blob);
+    edri_err_t err = port_pass(port, item, base_ms, &self->message.blob);
     if (err == EDRI_OK) {
         port->next_id = env->id;
+        err = heed_gate(self, ref);
     }
     return err;
 }
@@ -256,8 +318,7 @@ pass_reply(proxy_t *self, slice_t item, slice_t content)
         return broke(self, "it replied to what it was not asked");
     }
     if (envelope_kind(self->env.flags) == EDRI_REQUEST) {
-        edri_err_t err =
-            port_pass(self->port, NULL, item, 0, &self->message.blob);
+        edri_err_t err = port_pass(self->port, item, 0, &self->message.blob);
         if (err != EDRI_OK) {
             return err;
         }
@@ -299,7 +360,8 @@ pass_on(proxy_t *self)
     if (self->rest.len > 0) {
         return broke(self, "what it emitted is no batch");
     }
-    if (self->message.batch.len > 0) {
+    if (self->message.batch.len > 0 &&
+        self->message.head->lane != EDRI__WIRE__LANE__REPLY_LANE) {
         channel_took(&self->channel);
     }
     message_clear(&self->message);
@@ -368,7 +430,9 @@ step(proxy_t *self, int64_t deadline_ms)
     if (stopping(self)) {
         return EDRI_CLOSED;
     }
+    (void)carrier_flush(self->channel.carrier);
     give_replies(self);
+    look_at_gates(self);
     edri_err_t err = EDRI_AGAIN;
     if (self->held) {
         err = pass_on(self);
@@ -398,6 +462,7 @@ dismiss(proxy_t *self, int64_t grace_ms)
     channel_clear(&self->channel);
     self->held = self->says_ready = self->flushing = self->given = false;
     self->ready = self->was_ready = self->ended = false;
+    self->shut_count = 0;
     return crew_dismiss(&self->hand, grace_ms);
 }
 

@@ -7,8 +7,9 @@
 // is to read what the node says.  Replies for the handler go into its other box;
 // so requests, callbacks and errors work as they do in a thread (port.c, ask.c).
 //
-// The port counts as full while something could not be carried off; so emit
-// waits, or refuses, here.
+// The port counts as full while something could not be carried off, or the
+// window is closed; so emit waits, or refuses, here.  The gates of types are the
+// node's: it says when they close and open (GATE).
 
 #include "node/worker.h"
 
@@ -31,6 +32,7 @@ typedef struct worker {
     arena_t *arena;
     message_t task; // that came and is not done; no head: none
     bool said_ready;
+    size_t spent; // of the port's box, sent and not released
 } worker_t;
 
 // give_up ends the process: what happened breaks the protocol, or this program
@@ -72,22 +74,39 @@ say_ready(worker_t *self)
     say(self, &word);
 }
 
+// tell_quit passes on that a handler has called edri_node_quit.
+static void
+tell_quit(worker_t *self)
+{
+    if (atomic_exchange(&self->node->quit, false)) {
+        Edri__Link__Quit quit = EDRI__LINK__QUIT__INIT;
+        control_t word = EDRI__LINK__CONTROL__INIT;
+        word.word_case = EDRI__LINK__CONTROL__WORD_QUIT;
+        word.quit = &quit;
+        say(self, &word);
+    }
+}
+
 // ----- the port's bell
 
-// carry_off sends what stands in the box, as far as there is room.  With the
-// reply of a task that has nothing else to wait for goes the wish for the next.
+// carry_off sends what stands in the box; its room is given back when more may
+// be emitted.  With the reply of a task that has nothing else to wait for goes
+// the wish for the next.
 static void
 carry_off(worker_t *self)
 {
     cargo_t cargo;
-    size_t spent = 0;
-    while (channel_next(&self->channel, self->port->out, &cargo, &spent)) {
+    while (
+        channel_next(&self->channel, self->port->out, &cargo, &self->spent)) {
         Edri__Link__Ready ready = EDRI__LINK__READY__INIT;
         control_t word = EDRI__LINK__CONTROL__INIT;
         control_t *words = &word;
         head_t head = EDRI__WIRE__HEAD__INIT;
         word.word_case = EDRI__LINK__CONTROL__WORD_READY;
         word.ready = &ready;
+        if (cargo.replies) {
+            tell_quit(self);
+        }
         if (cargo.replies && !port_asking(self->port)) {
             head.control = &words;
             head.n_control = 1;
@@ -95,8 +114,22 @@ carry_off(worker_t *self)
         }
         channel_send(&self->channel, &head, &cargo);
     }
-    if (spent > 0) {
-        (void)box_release(self->port->out, spent); // who waits looks itself
+    if (self->spent > 0 && channel_has_room(&self->channel)) {
+        (void)box_release(self->port->out, self->spent); // who waits looks
+        self->spent = 0;
+    }
+}
+
+static void
+hear_word(worker_t *self, const control_t *word)
+{
+    if (word->word_case == EDRI__LINK__CONTROL__WORD_FLUSH) {
+        self->port->flushed = true;
+    } else if (word->word_case == EDRI__LINK__CONTROL__WORD_GATE) {
+        typeref_t *ref = shared_map_get(self->node->types, word->gate->type);
+        if (ref != NULL) {
+            atomic_store(&ref->closed, word->gate->closed);
+        }
     }
 }
 
@@ -106,16 +139,13 @@ hear(worker_t *self, message_t *message)
 {
     const head_t *head = message->head;
     for (size_t i = 0; i < head->n_control; i++) {
-        self->port->flushed =
-            self->port->flushed ||
-            head->control[i]->word_case == EDRI__LINK__CONTROL__WORD_FLUSH;
+        hear_word(self, head->control[i]);
     }
     if (message->batch.len > 0 && head->lane == EDRI__WIRE__LANE__REPLY_LANE) {
         run_t run = {.life = head->from};
         (void)box_put(self->port->in, message->batch.data, message->batch.len,
             &run, &message->blob, message->blob != NULL);
         message->blob = NULL;
-        channel_took(&self->channel);
     } else if (message->batch.len > 0) {
         self->task = *message;
         *message = (message_t){0};
@@ -213,7 +243,8 @@ use(edri_port_t *port, const edri_type_t *type)
     offer(port->other_end, type, true);
 }
 
-static const bell_t node_bell = {ring_node, wait_node, use};
+static const bell_t node_bell = {
+    .ring = ring_node, .wait = wait_node, .takes_replies = true, .use = use};
 
 // ----- beginning
 
@@ -264,6 +295,7 @@ begin(worker_t *self, const Edri__Link__Welcome *welcome,
     self->node->life = welcome->life;
     self->node->limits.body_max = work->body_limit;
     self->node->limits.emit_wait_ms = (int64_t)work->emit_wait_ms;
+    self->channel.limit = work->window_bytes;
     self->port = port_new_far(self->node, &node_bell, self, work->last_id);
     thread_name(work->type_name);
     offer(self, self->handler->type, false);
@@ -295,19 +327,6 @@ shake(worker_t *self)
 }
 
 // ----- tasks
-
-// tell_quit passes on that a handler has called edri_node_quit.
-static void
-tell_quit(worker_t *self)
-{
-    if (atomic_exchange(&self->node->quit, false)) {
-        Edri__Link__Quit quit = EDRI__LINK__QUIT__INIT;
-        control_t word = EDRI__LINK__CONTROL__INIT;
-        word.word_case = EDRI__LINK__CONTROL__WORD_QUIT;
-        word.quit = &quit;
-        say(self, &word);
-    }
-}
 
 static void
 run_task(worker_t *self)
@@ -341,8 +360,8 @@ run_task(worker_t *self)
         &task, (slice_t){copy, content.len}, blob, &origin, origin.base_ms);
     blob_drop(&blob);
     ask_settle(self->port);
-    tell_quit(self);
     if (!self->said_ready) {
+        tell_quit(self);
         say_ready(self);
     }
 }
