@@ -257,7 +257,7 @@ may_pass(edri_err_t err)
     return err == EDRI_FAILED || err == EDRI_SYSTEM || err == EDRI_OVERLOADED ||
            err == EDRI_DRAINING || err == EDRI_UNREACHABLE ||
            err == EDRI_NO_RESPONDER || err == EDRI_NODE_DIED ||
-           err == EDRI_RESPONDER_DIED;
+           err == EDRI_RESPONDER_DIED || err == EDRI_WORKER_DIED;
 }
 
 // pause_before is the time before the next try: doubled each time, and between

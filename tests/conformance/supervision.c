@@ -156,6 +156,7 @@ a_program_that_does_not_exist_is_said(site_t *site)
 static void
 signals_to_the_group_leave_workers_to_the_node(site_t *site)
 {
+    check(setpgid(0, 0) == 0, "a group of our own");
     site_start(site);
     site_note(site, "work", 300);
     check(site_wait(site, "begun", 1), "not begun");
@@ -179,33 +180,57 @@ a_stop_at_once_ends_what_runs(site_t *site)
         "children are left");
 }
 
-// node_of_orphan is a node in a child, which tells its worker's pid and waits
-// to be killed.
+// children_of gives the processes that a process has started.
+static size_t
+children_of(pid_t parent, pid_t *pids, size_t most)
+{
+    size_t count = 0;
+    DIR *directory = opendir("/proc");
+    struct dirent *entry = NULL;
+    while (directory != NULL && (entry = readdir(directory)) != NULL) {
+        char path[300];
+        int of = 0;
+        (void)snprintf(path, sizeof path, "/proc/%s/stat", entry->d_name);
+        FILE *file = fopen(path, "r");
+        if (file != NULL && fscanf(file, "%*d (%*[^)]) %*c %d", &of) == 1 &&
+            of == parent && count < most) {
+            pids[count++] = (pid_t)atoi(entry->d_name);
+        }
+        if (file != NULL) {
+            (void)fclose(file);
+        }
+    }
+    if (directory != NULL) {
+        (void)closedir(directory);
+    }
+    return count;
+}
+
 static void
 a_node_that_is_killed_takes_its_workers_along(site_t *site)
 {
     int pipes[2];
-    pid_t pids[2] = {0};
+    char byte = 0;
+    pid_t pids[16];
     check(pipe(pipes) == 0, "pipe");
     pid_t child = fork(); // before the node starts: there is one thread
     if (child == 0) {
-        Work__Done *done = NULL;
         site_start(site);
-        check(site_do(site, "echo", 1, &done) == EDRI_OK, "echo");
-        pids[0] = (pid_t)done->pid;
-        site_note(site, "work", 60000); // and another that is busy
+        check(site_do(site, "echo", 1, NULL) == EDRI_OK, "echo");
+        site_note(site, "work", 60000); // one is idle, another busy
         check(site_wait(site, "begun", 1), "not begun");
-        check(write(pipes[1], pids, sizeof pids) == sizeof pids, "write");
+        check(write(pipes[1], "x", 1) == 1, "write");
         (void)poll(NULL, 0, -1);
     }
-    check(read(pipes[0], pids, sizeof pids) == sizeof pids, "read");
-    check(kill(pids[0], 0) == 0, "the worker is there");
+    check(read(pipes[0], &byte, 1) == 1, "read");
+    size_t count = children_of(child, pids, 16);
+    check(count == 3, "%zu workers of 3 pools", count);
     check(
         kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child, "kill");
-    char children[64];
-    (void)snprintf(children, sizeof children, "/proc/%d/cmdline", pids[0]);
-    wait_for(access(children, R_OK) != 0);
-    check(access(children, R_OK) != 0, "worker %d is left", pids[0]);
+    for (size_t i = 0; i < count; i++) {
+        wait_for(kill(pids[i], 0) != 0);
+        check(kill(pids[i], 0) != 0, "worker %d is left", pids[i]);
+    }
     (void)close(pipes[0]);
     (void)close(pipes[1]);
 }
