@@ -259,6 +259,9 @@ on_seen(edri_task_t *task, const Work__Seen *event)
     seen_t seen = {.number = event->number,
         .size = event->data.len,
         .whole = site_whole(event->data.data, event->data.len)};
+    if (self->forgets) {
+        return EDRI_OK;
+    }
     (void)snprintf(seen.what, sizeof seen.what, "%s", event->what);
     (void)pthread_mutex_lock(&self->lock);
     check(self->count < SEEN_MAX, "too many events");

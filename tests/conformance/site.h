@@ -29,7 +29,8 @@ typedef struct site {
     pthread_cond_t changed;
     seen_t *seen; // in the order of their coming
     size_t count;
-    bool held; // "full" takes nothing
+    bool held;    // "full" takes nothing
+    bool forgets; // what "sink" gets; set before site_start
 } site_t;
 
 // site_new makes the node, with the settings of the command line; more may be

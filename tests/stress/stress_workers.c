@@ -79,8 +79,8 @@ run_asker(void *arg)
         request.data.data = data;
         request.data.len = i % LARGE_EVERY == 0 ? (size_t)200 << 10 : 0;
         self->asked++;
-        check(work_do_request_async(
-                  port, &request, 0, count_answer, self) == EDRI_OK,
+        check(work_do_request_async(port, &request, 0, count_answer, self) ==
+                  EDRI_OK,
             "%s", edri_port_error(port));
         if (i % 4 == 0) {
             emit_note(self, port, i);
@@ -175,8 +175,8 @@ await_full(const char *when)
     do {
         count = children(pids, 64, &zombies);
         (void)poll(NULL, 0, 5);
-    } while ((count != WORKERS * POOLS || zombies > 0) &&
-             clock_ms() < deadline);
+    } while (
+        (count != WORKERS * POOLS || zombies > 0) && clock_ms() < deadline);
     check(count == WORKERS * POOLS && zombies == 0,
         "%s: %zu processes, %zu zombies", when, count, zombies);
 }
@@ -201,6 +201,7 @@ main(int argc, char **argv)
     pid_t pids[64];
     size_t zombies = 0;
     load.site = site_new(argc, argv, EDRI_PROCESSES(WORKERS));
+    load.site->forgets = true;
     (void)edri_node_set(load.site->node, "worker.backoff_max", "100ms");
     (void)edri_node_set(load.site->node, "emit.wait", "60s");
     site_start(load.site);
