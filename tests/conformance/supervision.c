@@ -89,10 +89,11 @@ an_idle_worker_that_ends_is_replaced(site_t *site)
     check(site_do(site, "echo", 1, &done) == EDRI_OK, "echo");
     check(kill((pid_t)done->pid, SIGKILL) == 0, "kill");
     work_do_reply_free(&done);
-    uint64_t started = site_counter(site, "workers.started");
     // Nothing asks for it: the pool sees to it by itself.
-    wait_for(site_counter(site, "workers.started") > started);
+    wait_for(site_counter(site, "workers.died") == 1);
     check(site_counter(site, "workers.died") == 1, "it was not seen");
+    wait_for(site_counter(site, "workers.started") == 4);
+    check(site_counter(site, "workers.started") == 4, "it was not replaced");
     check(site_do(site, "echo", 1, NULL) == EDRI_OK, "%s",
         edri_port_error(site->port));
 }

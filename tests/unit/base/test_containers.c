@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/map.h"
 #include "base/queue.h"
 #include "base/shared_map.h"
@@ -145,6 +146,19 @@ Test(queue, example)
     cr_expect_null(queue_take(queue));
     queue_destroy(&queue);
     cr_expect_null(queue);
+}
+
+Test(queue, waiting_ends_at_its_deadline)
+{
+    int item = 0;
+    queue_t *queue = queue_new();
+    int64_t start = clock_ms();
+    cr_expect_null(queue_take_until(queue, start + 20));
+    cr_expect_geq(clock_ms(), start + 20);
+    cr_expect_null(queue_take_until(queue, 0), "a time that has passed");
+    queue_put(queue, &item);
+    cr_expect_eq(queue_take_until(queue, 0), &item);
+    queue_destroy(&queue);
 }
 
 Test(queue, each_item_goes_to_one_taker)
