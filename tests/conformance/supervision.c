@@ -248,6 +248,7 @@ typedef struct test_case {
 #name, name \
     }
 
+// clang-format off
 static const test_case_t cases[] = {
     CASE(a_worker_that_is_killed_is_replaced),
     CASE(a_notification_that_ends_its_worker_is_counted),
@@ -259,6 +260,7 @@ static const test_case_t cases[] = {
     CASE(a_stop_at_once_ends_what_runs),
     CASE(a_node_that_is_killed_takes_its_workers_along),
 };
+// clang-format on
 
 int
 main(int argc, char **argv)
