@@ -4,10 +4,6 @@
 
 #include "node/carrier.h"
 
-#include <poll.h>
-
-#include "base/clock.h"
-
 void
 message_clear(message_t *self)
 {
@@ -62,20 +58,7 @@ carrier_item(carrier_t *self, bool hear, zmq_pollitem_t *item)
 }
 
 edri_err_t
-carrier_wait(carrier_t *self, int64_t deadline_ms)
+carrier_wait(carrier_t *self, int wait_ms)
 {
-    zmq_pollitem_t item;
-    carrier_item(self, true, &item);
-    int wait = -1;
-    if (deadline_ms >= 0) {
-        int64_t left = deadline_ms - clock_ms();
-        wait = left > 0 ? (int)left : 0;
-    }
-    // zmq_poll looks once before it waits: a plain descriptor needs no look.
-    struct pollfd plain = {item.fd,
-        (short)(POLLIN | ((item.events & ZMQ_POLLOUT) != 0 ? POLLOUT : 0)), 0};
-    int count =
-        item.socket == NULL ? poll(&plain, 1, wait) : zmq_poll(&item, 1, wait);
-    // Interrupted counts as something: the caller looks again.
-    return count == 0 ? EDRI_DEADLINE : EDRI_OK;
+    return self->kind->wait(self, wait_ms) == 0 ? EDRI_DEADLINE : EDRI_OK;
 }

@@ -34,7 +34,8 @@ void message_clear(message_t *self);
 carrier_t *carrier_stream(int fd, size_t attachment_max);
 
 // carrier_pair carries over a ZeroMQ PAIR of that context: at the node it is
-// bound to the ipc endpoint, in the process connected.  NULL when that fails.
+// bound to the ipc endpoint, in the process connected: there the end of standard
+// input is the end of the node.  NULL when that fails.
 carrier_t *carrier_pair(
     void *zmq, const char *endpoint, bool bind, size_t attachment_max);
 
@@ -53,7 +54,7 @@ void carrier_send(
 bool carrier_flush(carrier_t *self);
 
 // carrier_receive takes the next message.  Returns EDRI_OK; EDRI_AGAIN: none is
-// there; EDRI_CLOSED: the other end has gone (only a stream says so), or
+// there; EDRI_CLOSED: the other end has gone (a PAIR does not say so to a node), or
 // EDRI_PROTO / EDRI_TOO_BIG: what came is none; *why_p then is a static text.
 edri_err_t carrier_receive(
     carrier_t *self, message_t *message, const char **why_p) EDRI_MUST_CHECK;
@@ -62,9 +63,9 @@ edri_err_t carrier_receive(
 // 'hear', what comes.  Without anything to poll for 'events' is 0.
 void carrier_item(carrier_t *self, bool hear, zmq_pollitem_t *item);
 
-// carrier_wait waits for that, until deadline_ms (clock_ms; -1: for ever).
-// Returns EDRI_OK, or EDRI_DEADLINE.
-edri_err_t carrier_wait(carrier_t *self, int64_t deadline_ms);
+// carrier_wait waits for that, in milliseconds (-1: for ever).  Returns EDRI_OK,
+// also when it was interrupted, or EDRI_DEADLINE.
+edri_err_t carrier_wait(carrier_t *self, int wait_ms);
 
 // carrier_kind_t is one way to carry; the functions are those above.
 typedef struct carrier_kind {
@@ -76,6 +77,7 @@ typedef struct carrier_kind {
     edri_err_t (*receive)(carrier_t *self, slice_t *head, slice_t *batch,
         blob_t **blob_p, const char **why_p);
     void (*item)(carrier_t *self, bool hear, zmq_pollitem_t *item);
+    int (*wait)(carrier_t *self, int wait_ms); // as poll(2)
 } carrier_kind_t;
 
 struct carrier {

@@ -2,6 +2,7 @@
 // carrier_pair.c - messages over a ZeroMQ PAIR, for programs in any language.
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "node/carrier.h"
@@ -12,6 +13,8 @@ typedef struct pair_carrier {
     carrier_t base; // first
     void *socket;
     size_t attachment_max;
+    bool at_node; // else standard input is watched
+    bool closed;
     zmq_msg_t parts[3]; // of the message that was given last
     size_t count;
 } pair_carrier_t;
@@ -99,7 +102,7 @@ receive(carrier_t *base, slice_t *head, slice_t *batch, blob_t **blob_p,
     pair_carrier_t *self = (pair_carrier_t *)base;
     size_t count = receive_parts(self);
     if (count == 0) {
-        return EDRI_AGAIN;
+        return self->closed ? EDRI_CLOSED : EDRI_AGAIN;
     }
     if (count > 3) {
         *why_p = "not 1 to 3 parts";
@@ -132,17 +135,31 @@ item(carrier_t *base, bool hear, zmq_pollitem_t *poll)
         .socket = self->socket, .events = hear ? ZMQ_POLLIN : 0};
 }
 
+static int
+wait_pair(carrier_t *base, int wait_ms)
+{
+    pair_carrier_t *self = (pair_carrier_t *)base;
+    zmq_pollitem_t items[] = {
+        {.socket = self->socket, .events = ZMQ_POLLIN},
+        {.fd = STDIN_FILENO, .events = ZMQ_POLLIN},
+    };
+    int count = zmq_poll(items, self->at_node ? 1 : 2, wait_ms);
+    self->closed = self->closed || items[1].revents != 0;
+    return count;
+}
+
 carrier_t *
 carrier_pair(void *zmq, const char *endpoint, bool bind, size_t attachment_max)
 {
     static const carrier_kind_t kind = {
-        destroy, send_message, flush, receive, item};
+        destroy, send_message, flush, receive, item, wait_pair};
     pair_carrier_t *self = mem_new(sizeof *self);
     int linger = bind ? 0 : 1000; // a process that ends says its last words
     int none = 0;
     int64_t largest = WIRE_BODY_MAX;
     self->base.kind = &kind;
     self->attachment_max = attachment_max;
+    self->at_node = bind;
     self->socket = zmq_socket(zmq, ZMQ_PAIR);
     bool fine =
         self->socket != NULL &&

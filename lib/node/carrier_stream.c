@@ -2,6 +2,7 @@
 // carrier_stream.c - messages over a stream socket.
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -170,11 +171,21 @@ item(carrier_t *base, bool hear, zmq_pollitem_t *poll)
     *poll = (zmq_pollitem_t){.fd = self->fd, .events = events};
 }
 
+static int
+wait_stream(carrier_t *base, int wait_ms)
+{
+    stream_carrier_t *self = (stream_carrier_t *)base;
+    struct pollfd poll_item = {
+        self->fd, (short)(POLLIN | (self->first != NULL ? POLLOUT : 0)), 0};
+    // zmq_poll would look once before it waits.
+    return poll(&poll_item, 1, wait_ms);
+}
+
 carrier_t *
 carrier_stream(int fd, size_t attachment_max)
 {
     static const carrier_kind_t kind = {
-        destroy, send_message, flush, receive, item};
+        destroy, send_message, flush, receive, item, wait_stream};
     stream_carrier_t *self = mem_new(sizeof *self);
     self->base.kind = &kind;
     self->fd = fd;

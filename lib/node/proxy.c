@@ -27,7 +27,7 @@
 // shut_t is a type whose gate is closed, and the process knows.
 typedef struct shut {
     const typeref_t *ref;
-    unsigned frames; // that came nevertheless: they were under way
+    uint64_t since; // so many frames had come
 } shut_t;
 
 typedef struct proxy {
@@ -250,7 +250,8 @@ heed_gate(proxy_t *self, const typeref_t *ref)
     }
     for (size_t i = 0; i < self->shut_count; i++) {
         if (self->shut[i].ref == ref) {
-            return ++self->shut[i].frames <= CHANNEL_WINDOW
+            return self->channel.received - self->shut[i].since <=
+                           CHANNEL_WINDOW
                        ? EDRI_OK
                        : broke(self, "it emitted through a closed gate");
         }
@@ -258,7 +259,7 @@ heed_gate(proxy_t *self, const typeref_t *ref)
     if (self->shut_count == GATES_MAX) {
         return broke(self, "too many types that it emits are full");
     }
-    self->shut[self->shut_count++] = (shut_t){.ref = ref};
+    self->shut[self->shut_count++] = (shut_t){ref, self->channel.received};
     say_gate(self, ref, true);
     (void)port_is_open(self->port, ref);
     return EDRI_OK;
@@ -291,6 +292,14 @@ pass_event(proxy_t *self, slice_t item, const envelope_t *env)
     return err;
 }
 
+static void
+note_drop(const proxy_t *self, edri_err_t reason)
+{
+    const handler_t *handler = self->crew->handler;
+    drops_note(&self->crew->node->drops, handler->type->id, NULL,
+        handler->manager, reason, 1);
+}
+
 // finished counts how a task has ended.
 static void
 finished(proxy_t *self, edri_err_t err, slice_t text)
@@ -299,6 +308,10 @@ finished(proxy_t *self, edri_err_t err, slice_t text)
     self->answered = true;
     counter_add(counters(self),
         err == EDRI_OK ? COUNTER_HANDLED : COUNTER_HANDLER_FAILED, 1);
+    if (err == EDRI_UNDECODABLE) {
+        counter_add(counters(self), COUNTER_UNDECODABLE, 1);
+        note_drop(self, err);
+    }
     if (err != EDRI_OK && type->kind != EDRI_REQUEST) {
         edri_log_warn("HANDLER-FAILED", "type=%s error=%s text=\"%.*s\"",
             type->name, edri_err_name(err), (int)text.len,
@@ -421,10 +434,10 @@ await(proxy_t *self, int64_t deadline_ms)
     return err;
 }
 
-// step does what there is to do, or waits for it.  Returns EDRI_OK,
-// EDRI_DEADLINE, EDRI_CLOSED: the node stops, or EDRI_WORKER_DIED.
+// advance does what there is to do.  Returns EDRI_OK, EDRI_AGAIN: nothing now,
+// EDRI_CLOSED: the node stops, or EDRI_WORKER_DIED.
 static edri_err_t
-step(proxy_t *self, int64_t deadline_ms)
+advance(proxy_t *self)
 {
     const char *why = NULL;
     if (stopping(self)) {
@@ -433,19 +446,22 @@ step(proxy_t *self, int64_t deadline_ms)
     (void)carrier_flush(self->channel.carrier);
     give_replies(self);
     look_at_gates(self);
-    edri_err_t err = EDRI_AGAIN;
     if (self->held) {
-        err = pass_on(self);
-    } else {
-        err = channel_receive(&self->channel, &self->message, &why);
-        if (err == EDRI_OK) {
-            return take(self);
-        }
-        // What it had sent has been read: then its end counts.
-        if (err != EDRI_AGAIN || self->ended) {
-            return broke(self, why);
-        }
+        return pass_on(self);
     }
+    edri_err_t err = channel_receive(&self->channel, &self->message, &why);
+    if (err == EDRI_OK) {
+        return take(self);
+    }
+    // What it had sent has been read: then its end counts.
+    return err == EDRI_AGAIN && !self->ended ? err : broke(self, why);
+}
+
+// step is advance that waits for something to do; or EDRI_DEADLINE.
+static edri_err_t
+step(proxy_t *self, int64_t deadline_ms)
+{
+    edri_err_t err = advance(self);
     return err == EDRI_AGAIN ? await(self, deadline_ms) : err;
 }
 
@@ -541,19 +557,19 @@ may_start(proxy_t *self)
     return stopping(self) ? EDRI_CLOSED : EDRI_OK;
 }
 
-// look notices whether an idle process has ended.
+// look hears what an idle process has said, and whether it has ended.
 static void
 look(proxy_t *self)
 {
-    if (self->was_ready && process_ended(&self->hand.process)) {
+    edri_err_t err = self->was_ready ? EDRI_OK : EDRI_AGAIN;
+    if (err == EDRI_OK && process_ended(&self->hand.process)) {
         self->ended = true;
-        edri_err_t err = EDRI_OK;
-        while (err == EDRI_OK) {
-            err = step(self, 0);
-        }
-        if (err == EDRI_WORKER_DIED) {
-            bury(self);
-        }
+    }
+    while (err == EDRI_OK) {
+        err = advance(self);
+    }
+    if (err == EDRI_WORKER_DIED) {
+        bury(self);
     }
 }
 
@@ -632,8 +648,7 @@ fail(proxy_t *self, edri_err_t err, const char *text)
     counter_add(
         counters(self), barred ? COUNTER_QUARANTINED : COUNTER_WORKER_DIED, 1);
     if (barred || envelope_kind(self->env.flags) != EDRI_REQUEST) {
-        drops_note(&self->crew->node->drops, handler->type->id, NULL,
-            handler->manager, err, 1);
+        note_drop(self, err);
         edri_log_warn("EVENT-DROPPED", "type=%s event=%llu text=\"%s\"",
             handler->type->name, (unsigned long long)self->env.id, text);
     }
@@ -648,14 +663,12 @@ fail(proxy_t *self, edri_err_t err, const char *text)
 static bool
 is_over(const proxy_t *self)
 {
-    const handler_t *handler = self->crew->handler;
     if (self->env.ttl_ms == 0 ||
         clock_ms() < self->job->origin.base_ms + self->env.ttl_ms) {
         return false;
     }
     counter_add(counters(self), COUNTER_EXPIRED, 1);
-    drops_note(&self->crew->node->drops, handler->type->id, NULL,
-        handler->manager, EDRI_DEADLINE, 1);
+    note_drop(self, EDRI_DEADLINE);
     return true;
 }
 

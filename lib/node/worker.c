@@ -40,6 +40,19 @@ typedef struct worker {
 static void give_up(worker_t *self, const char *format, ...)
     __attribute__((format(printf, 2, 3), noreturn));
 
+// leave closes the connection and ends the process.
+static void leave(worker_t *self, int code) __attribute__((noreturn));
+
+static void
+leave(worker_t *self, int code)
+{
+    channel_clear(&self->channel);
+    if (self->node->zmq != NULL) {
+        (void)zmq_ctx_term(self->node->zmq); // what was said goes out
+    }
+    exit(code);
+}
+
 static void
 say(worker_t *self, control_t *word)
 {
@@ -60,8 +73,7 @@ give_up(worker_t *self, const char *format, ...)
     word.bye = &bye;
     say(self, &word);
     free(reason);
-    channel_clear(&self->channel);
-    exit(2);
+    leave(self, 2);
 }
 
 static void
@@ -182,7 +194,10 @@ wait_node(edri_port_t *port, int64_t deadline_ms)
     if (exchange(self)) {
         return EDRI_OK;
     }
-    edri_err_t err = carrier_wait(self->channel.carrier, deadline_ms);
+    int64_t left = deadline_ms < 0 ? -1 : deadline_ms - clock_ms();
+    edri_err_t err = carrier_wait(self->channel.carrier, deadline_ms < 0 ? -1
+                                                         : left > 0 ? (int)left
+                                                                    : 0);
     if (err == EDRI_OK) {
         (void)exchange(self);
     }
@@ -314,7 +329,7 @@ shake(worker_t *self)
         (void)carrier_wait(self->channel.carrier, -1);
     }
     if (err == EDRI_CLOSED) {
-        exit(0);
+        leave(self, 0);
     }
     const head_t *head = message.head;
     if (err != EDRI_OK || head->n_control != 2 ||
@@ -385,6 +400,5 @@ worker_run(edri_node_t *node, const char *where)
             (void)wait_node(self.port, -1);
         }
     }
-    channel_clear(&self.channel);
-    exit(0);
+    leave(&self, 0);
 }
