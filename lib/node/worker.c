@@ -22,6 +22,7 @@
 #include "node/ask.h"
 #include "node/channel.h"
 #include "node/manager.h"
+#include "node/process.h"
 
 typedef struct worker {
     edri_node_t *node;
@@ -388,6 +389,7 @@ worker_run(edri_node_t *node, const char *where)
     char *place = str_dup(where);
     // Programs that the handlers start are none of the node's workers.
     (void)unsetenv("EDRI_WORKER");
+    process_follow(); // once more: main() may have forked since
     atomic_store(&node->phase, PHASE_WORKER);
     open_carrier(&self, place);
     free(place);
