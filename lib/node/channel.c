@@ -39,7 +39,7 @@ channel_has_room(channel_t *self)
 {
     return carrier_flush(self->carrier) &&
            self->sent - self->taken < CHANNEL_WINDOW &&
-           (self->limit == 0 || self->bytes < self->limit);
+           self->bytes < self->limit;
 }
 
 static bool
@@ -92,7 +92,7 @@ channel_send(channel_t *self, head_t *head, const cargo_t *cargo)
     head->age_ms = age > 0 ? (uint32_t)age : 0;
     head->lane =
         cargo->replies ? EDRI__WIRE__LANE__REPLY_LANE : EDRI__WIRE__LANE__EVENT;
-    if (!cargo->replies) {
+    if (self->limit > 0 && !cargo->replies) {
         size_t blob = cargo->blob != NULL ? blob_size(cargo->blob) : 0;
         edri_assert(self->sent - self->taken < CHANNEL_WINDOW);
         self->sizes[self->sent++ % CHANNEL_WINDOW] = cargo->batch.len + blob;

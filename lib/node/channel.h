@@ -3,9 +3,9 @@
 //
 // DESIGN
 // Both ends have the same shape: what stands in a box goes out in frames, what
-// comes is given to the owner.  Frames with events (not replies) are counted,
-// and an emitter counts as full while CHANNEL_WINDOW of them, or too many bytes,
-// are under way that the peer has not taken.
+// comes is given to the owner.  What a worker emits is counted: it counts as
+// full while CHANNEL_WINDOW frames, or too many bytes, are under way that the
+// node has not taken.  Tasks (one at a time) and replies are not.
 
 #ifndef NODE_CHANNEL_H
 #define NODE_CHANNEL_H

@@ -3,13 +3,14 @@
 //
 // DESIGN
 // One thread.  The handler's port is an ordinary one, whose bell is the carrier
-// to the node: to ring it is to carry off what stands in its box, to wait for it
-// is to read what the node says.  Replies for the handler go into its other box;
-// so requests, callbacks and errors work as they do in a thread (port.c, ask.c).
+// to the node: to ring it is to carry off what stands in its box, to wait for
+// it is to read what the node says.  Replies for the handler go into its other
+// box; so requests, callbacks and errors work as they do in a thread (port.c,
+// ask.c).
 //
 // The port counts as full while something could not be carried off, or the
-// window is closed; so emit waits, or refuses, here.  The gates of types are the
-// node's: it says when they close and open (GATE).
+// window is closed; so emit waits, or refuses, here.  The gates of types are
+// the node's: it says when they close and open (GATE).
 
 #include "node/worker.h"
 
@@ -369,7 +370,6 @@ run_task(worker_t *self)
     blob_t *blob = self->task.blob;
     self->task.blob = NULL;
     message_clear(&self->task);
-    channel_took(&self->channel);
     self->said_ready = false;
     // Whether its time has passed was judged by the node.
     task_run(

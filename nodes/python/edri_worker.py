@@ -57,14 +57,13 @@ class _Worker:
         self.socket = zmq.Context().socket(zmq.PAIR)
         self.socket.connect(endpoint)
         self.handlers = handlers
-        self.taken = 0
         self.last_id = 0
         self.message = None  # the class of the events, and their handler
         self.handler = None
 
     def say(self, *words, parts=()):
         """Sends a head with control words, and what goes behind it."""
-        head = wire_pb2.Head(control=words, taken=self.taken)
+        head = wire_pb2.Head(control=words)
         if parts:
             head.lane = wire_pb2.REPLY_LANE
         self.socket.send_multipart([head.SerializeToString(), *parts])
@@ -102,7 +101,6 @@ class _Worker:
         attached = envelope.flags & ATTACHED
         body = parts[2] if attached else envelope.body
         error, text, packed = self.handle(head, envelope, body)
-        self.taken += 1
         self.last_id += 1
         reply = wire_pb2.Envelope(
             type=envelope.type,

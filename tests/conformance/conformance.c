@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// conformance.c - the same handlers, whoever runs them: conformance MODE [CASE].
+// conformance.c - the same handlers, whoever runs them.
 //
 // A program and not a Criterion suite: workers in processes start it again.
 

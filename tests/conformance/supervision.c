@@ -207,7 +207,7 @@ children_of(pid_t parent, pid_t *pids, size_t most)
     return count;
 }
 
-// is_gone says whether a process has ended; who reaps it, and when, is not ours.
+// is_gone says whether a process has ended; when it is reaped is not ours.
 static bool
 is_gone(pid_t pid)
 {
