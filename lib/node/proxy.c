@@ -56,8 +56,9 @@ typedef struct proxy {
     // the task
     const job_t *job; // NULL: none
     envelope_t env;
-    bool given;    // the process has it
-    bool answered; // and has ended it
+    bool given;       // the process has it
+    bool answered;    // and has ended it
+    uint64_t last_id; // of what the processes sent
 } proxy_t;
 
 static counters_t *
@@ -100,7 +101,7 @@ welcome(proxy_t *self)
     work.manager = (char *)(uintptr_t)handler->manager;
     work.type_name = (char *)(uintptr_t)handler->type->name;
     work.type = handler->type->id;
-    work.last_id = self->port->next_id;
+    work.last_id = self->last_id;
     work.body_limit = limits->body_max;
     work.emit_wait_ms = (uint64_t)limits->emit_wait_ms;
     work.window_bytes = limits->port_queue;
@@ -279,17 +280,13 @@ pass_event(proxy_t *self, slice_t item, const envelope_t *env)
     if (!self->given || (env->flags & NODE_FLAGS) != 0) {
         return broke(self, "it emitted without a task, or with wrong flags");
     }
-    if (env->id >> 32 != port->next_id >> 32 || env->id <= port->next_id) {
+    if (env->id >> 48 != port->number || env->id <= self->last_id) {
         return broke(self, "it emitted an event whose id is not the next");
     }
     int64_t base_ms =
         env->ttl_ms > 0 ? clock_ms() - self->message.head->age_ms : 0;
     edri_err_t err = port_pass(port, item, base_ms, &self->message.blob);
-    if (err == EDRI_OK) {
-        port->next_id = env->id;
-        err = heed_gate(self, ref);
-    }
-    return err;
+    return err == EDRI_OK ? heed_gate(self, ref) : err;
 }
 
 static void
@@ -351,9 +348,14 @@ pass_one(proxy_t *self, slice_t item, slice_t content)
     if (attached != (self->message.blob != NULL)) {
         return broke(self, "an attachment is missing, or is nobody's");
     }
-    return envelope_kind(env.flags) == EDRI_REPLY
-               ? pass_reply(self, item, content)
-               : pass_event(self, item, &env);
+    edri_err_t err = envelope_kind(env.flags) == EDRI_REPLY
+                         ? pass_reply(self, item, content)
+                         : pass_event(self, item, &env);
+    if (err == EDRI_OK && env.id >> 48 == self->port->number &&
+        env.id > self->last_id) {
+        self->last_id = env.id;
+    }
+    return err;
 }
 
 // pass_on goes on with the message that is held.  Returns EDRI_OK when that is
@@ -741,6 +743,10 @@ runner_of_processes(crew_t *crew, edri_port_t *port)
     self->crew = crew;
     self->port = port;
     self->hand.lifeline = -1;
+    // The processes count on from where the port stands; what the proxy says
+    // itself has ids that they cannot reach.
+    self->last_id = port->next_id;
+    port->next_id |= UINT64_C(0xffff) << 32;
     self->backoff = crew->backoff;
     return &self->base;
 }

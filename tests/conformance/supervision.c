@@ -130,6 +130,20 @@ an_event_that_ends_its_workers_is_quarantined(site_t *site)
 }
 
 static void
+a_barred_event_leaves_the_next_worker_alone(site_t *site)
+{
+    uint64_t redelivered = 0;
+    site_start(site);
+    check(again(site, "exit", &redelivered) == EDRI_QUARANTINED, "%s",
+        edri_port_error(site->port));
+    // What the proxy said for it does not take the ids of the process.
+    check(again(site, "work", &redelivered) == EDRI_OK, "%s",
+        edri_port_error(site->port));
+    check(site_wait(site, "ended", 1), "nothing was emitted");
+    check(site_counter(site, "workers.died") == 3, "one more died");
+}
+
+static void
 a_worker_that_never_is_ready_is_given_up(site_t *site)
 {
     (void)setenv("WORK_END_AT_START", "1", 1);
@@ -269,6 +283,7 @@ static const test_case_t cases[] = {
     CASE(a_notification_that_ends_its_worker_is_counted),
     CASE(an_idle_worker_that_ends_is_replaced),
     CASE(an_event_that_ends_its_workers_is_quarantined),
+    CASE(a_barred_event_leaves_the_next_worker_alone),
     CASE(a_worker_that_never_is_ready_is_given_up),
     CASE(a_program_that_does_not_exist_is_said),
     CASE(signals_to_the_group_leave_workers_to_the_node),
