@@ -83,6 +83,20 @@ what_a_handler_emits_comes_in_order(site_t *site, edri_workers_t workers)
 }
 
 static void
+a_type_that_only_the_handler_knows_is_emitted(
+    site_t *site, edri_workers_t workers)
+{
+    (void)workers;
+    uint64_t before = site_counter(site, "events.unclaimed");
+    for (uint64_t i = 1; i <= 3; i++) {
+        check(site_do(site, "lonely", 0, NULL) == EDRI_OK, "%s",
+            edri_port_error(site->port));
+        check(site_counter(site, "events.unclaimed") == before + i,
+            "it did not come");
+    }
+}
+
+static void
 a_handler_may_ask(site_t *site, edri_workers_t workers)
 {
     (void)workers;
@@ -255,6 +269,7 @@ static const test_case_t cases[] = {
     CASE(a_notification_is_handled),
     CASE(an_error_comes_with_its_text),
     CASE(what_a_handler_emits_comes_in_order),
+    CASE(a_type_that_only_the_handler_knows_is_emitted),
     CASE(a_handler_may_ask),
     CASE(large_bodies_go_both_ways),
     CASE(large_bodies_are_emitted),

@@ -196,6 +196,11 @@ act(edri_task_t *task, const char *what, uint64_t number)
         work_for(number);
         return err == EDRI_OK ? emit_seen(port, "ended", number, 0) : err;
     }
+    if (streq(what, "lonely")) {
+        Work__Lonely lonely = WORK__LONELY__INIT;
+        edri_err_t err = work_lonely_emit(port, &lonely);
+        return err == EDRI_OK ? edri_port_flush(port, 10000) : err;
+    }
     if (streq(what, "quit")) {
         edri_node_quit(edri_manager_node(edri_task_state(task)));
     }

@@ -57,6 +57,7 @@ a_worker_that_is_killed_is_replaced(site_t *site)
 {
     site_start(site);
     check(site_do(site, "echo", 1, NULL) == EDRI_OK, "echo");
+    wait_for(site_counter(site, "workers.started") == 3); // all pools
     size_t before = open_descriptors();
     for (int i = 0; i < 3; i++) {
         expect_death(site, "kill", "was killed by signal 9 (Killed)");
