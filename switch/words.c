@@ -543,6 +543,11 @@ word_handle(hub_t *hub, peer_t *peer, const control_t *word)
     case EDRI__LINK__CONTROL__WORD_CHANGE:
     case EDRI__LINK__CONTROL__WORD_DROPPED:
     case EDRI__LINK__CONTROL__WORD_GONE:
+    case EDRI__LINK__CONTROL__WORD_WORK:
+    case EDRI__LINK__CONTROL__WORD_READY:
+    case EDRI__LINK__CONTROL__WORD_FLUSH:
+    case EDRI__LINK__CONTROL__WORD_QUIT:
+    case EDRI__LINK__CONTROL__WORD_GATE:
     case EDRI__LINK__CONTROL__WORD__NOT_SET:
     case _EDRI__LINK__CONTROL__WORD__CASE_IS_INT_SIZE:
         hub->malformed++;

@@ -284,9 +284,11 @@ print_result(const result_t *r, bool json)
         printf("}\n");
     } else if (r->request) {
         printf("%s: %zu bytes, %" PRIu64 " round trips: p50 %.1f us, p99 "
-               "%.1f us, p99.9 %.1f us; raw p50 %.1f us; ratio %.2f\n",
+               "%.1f us, p99.9 %.1f us; %s p50 %.1f us, p99 %.1f us; ratio "
+               "%.2f\n",
             r->scenario, r->size, r->count, r->mine.p50, r->mine.p99,
-            r->mine.p999, r->baseline.p50, r->ratio);
+            r->mine.p999, r->beside, r->baseline.p50, r->baseline.p99,
+            r->ratio);
     } else {
         printf("%s: %zu bytes, %" PRIu64 " events: %.0f a second; %s %.0f a "
                "second; ratio %.2f\n",
@@ -303,31 +305,58 @@ read_count(const char *text, uint64_t *number)
     return end != text && *end == '\0' && *number >= 1;
 }
 
+typedef struct options {
+    uint64_t size;
+    uint64_t count; // 0: as the scenario likes
+    bool json;
+    bool has_mode; // then:
+    edri_workers_t mode;
+} options_t;
+
+// read_options reads what stands behind the scenario's name.  Returns the first
+// argument that does not fit, or NULL.
+static const char *
+read_options(int argc, char **argv, options_t *options)
+{
+    for (int i = 2; i < argc; i++) {
+        bool more = i + 1 < argc;
+        if (strcmp(argv[i], "--json") == 0) {
+            options->json = true;
+        } else if (strcmp(argv[i], "--size") == 0 && more &&
+                   read_count(argv[i + 1], &options->size) &&
+                   options->size <= 8 << 20) {
+            i++;
+        } else if (strcmp(argv[i], "--count") == 0 && more &&
+                   read_count(argv[i + 1], &options->count)) {
+            i++;
+        } else if (strcmp(argv[i], "--mode") == 0 && more &&
+                   strcmp(argv[1], "request") == 0 &&
+                   bench_mode_read(argv[i + 1], &options->mode)) {
+            options->has_mode = true;
+            i++;
+        } else {
+            return argv[i];
+        }
+    }
+    return NULL;
+}
+
 int
 word_bench(int argc, char **argv)
 {
     result_t result = {.scenario = argc > 1 ? argv[1] : "", .against = "raw"};
-    uint64_t size = 64;
-    uint64_t count = 0;
-    bool json = false;
-    for (int i = 2; i < argc; i++) {
-        bool more = i + 1 < argc;
-        if (strcmp(argv[i], "--json") == 0) {
-            json = true;
-        } else if (strcmp(argv[i], "--size") == 0 && more &&
-                   read_count(argv[i + 1], &size) && size <= 8 << 20) {
-            i++;
-        } else if (strcmp(argv[i], "--count") == 0 && more &&
-                   read_count(argv[i + 1], &count)) {
-            i++;
-        } else {
-            fprintf(stderr,
-                "edri bench: %s: --size N (to 8 MiB), --count N "
-                "or --json is expected\n",
-                argv[i]);
-            return 2;
-        }
+    options_t options = {.size = 64};
+    const char *wrong = read_options(argc, argv, &options);
+    if (wrong != NULL) {
+        fprintf(stderr,
+            "edri bench: %s: --size N (to 8 MiB), --count N, --json or (of "
+            "request) --mode method|threads:N|processes:N|fresh[:N] is "
+            "expected\n",
+            wrong);
+        return 2;
     }
+    uint64_t size = options.size;
+    uint64_t count = options.count;
     result.size = size;
     if (strcmp(result.scenario, "local") == 0) {
         result.count = count > 0 ? count : 5000000;
@@ -337,6 +366,8 @@ word_bench(int argc, char **argv)
         result.count = count > 0 ? count : 2000000;
         result.baseline_per_s = raw_switch(size, result.count);
         result.events_per_s = bench_through_switch(size, result.count);
+    } else if (options.has_mode) {
+        bench_mode(options.mode, size, count, &result);
     } else if (strcmp(result.scenario, "request") == 0) {
         bench_request(size, count > 0 ? count : 10000, &result);
     } else if (strcmp(result.scenario, "keys") == 0) {
@@ -345,12 +376,12 @@ word_bench(int argc, char **argv)
     } else {
         fprintf(stderr,
             "usage: edri bench local|switch|request|keys [--size BYTES] "
-            "[--count N] [--json]\n");
+            "[--count N] [--mode MODE] [--json]\n");
         return 2;
     }
     if (result.ratio == 0) {
         result.ratio = result.events_per_s / result.baseline_per_s;
     }
-    print_result(&result, json);
+    print_result(&result, options.json);
     return 0;
 }

@@ -27,7 +27,8 @@ typedef struct result {
     double events_per_s;
     double baseline_per_s;
     double ratio;
-    bool request; // the rest counts
+    bool request;       // the rest counts
+    const char *beside; // what the baseline is
     percentiles_t mine;
     percentiles_t baseline;
 } result_t;
@@ -72,5 +73,13 @@ void bench_keys(uint64_t count, result_t *result);
 
 // bench_request measures the scenario 'request'.
 void bench_request(size_t size, uint64_t count, result_t *result);
+
+// bench_mode_read reads "method", "threads:N", "processes:N" or "fresh[:N]".
+bool bench_mode_read(const char *text, edri_workers_t *workers);
+
+// bench_mode measures requests in one node, answered by workers of that kind;
+// the baseline are threads, as many.
+void bench_mode(
+    edri_workers_t workers, size_t size, uint64_t count, result_t *result);
 
 #endif

@@ -3,18 +3,22 @@
 //
 // Node → switch → node → back, three processes, interleaved in blocks with the
 // raw round trip of the same shape, all pinned to the same processors: what
-// the machine does meanwhile hits both.
+// the machine does meanwhile hits both.  With --mode in one node, interleaved
+// in the same way with a node whose workers are threads.
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "bench.edri.h"
 #include "bench.h"
 
-// Round trips of one block.
-#define BLOCK 200
+// Round trips of one block; a process for each takes its time.
+#define BLOCK       200
+#define BLOCK_FRESH 20
 
 typedef struct responder {
     const char *endpoint;
@@ -66,6 +70,21 @@ ask(edri_port_t *port, size_t size, double *us, size_t count)
     free(request.padding.data);
 }
 
+// fill makes the result of two rows of round trips, and frees these.
+static void
+fill(result_t *result, double *mine, double *theirs, size_t count)
+{
+    result->request = true;
+    result->count = count;
+    result->mine = bench_percentiles(mine, count);
+    result->baseline = bench_percentiles(theirs, count);
+    result->events_per_s = 1e6 / result->mine.p50;
+    result->baseline_per_s = 1e6 / result->baseline.p50;
+    result->ratio = result->mine.p50 / result->baseline.p50;
+    free(mine);
+    free(theirs);
+}
+
 void
 bench_request(size_t size, uint64_t count, result_t *result)
 {
@@ -94,15 +113,8 @@ bench_request(size_t size, uint64_t count, result_t *result)
         ask(port, size, mine + at, BLOCK);
         raw_round_trips(raw, size, theirs + at, BLOCK);
     }
-    result->request = true;
-    result->count = total;
-    result->mine = bench_percentiles(mine, total);
-    result->baseline = bench_percentiles(theirs, total);
-    result->events_per_s = 1e6 / result->mine.p50;
-    result->baseline_per_s = 1e6 / result->baseline.p50;
-    result->ratio = result->mine.p50 / result->baseline.p50;
-    free(mine);
-    free(theirs);
+    fill(result, mine, theirs, total);
+    result->beside = "raw";
     edri_port_destroy(&port);
     edri_node_destroy(&node);
     raw_end(&raw);
@@ -112,4 +124,71 @@ bench_request(size_t size, uint64_t count, result_t *result)
     (void)waitpid(hub, NULL, 0);
     (void)close(ready[0]);
     (void)close(ready[1]);
+}
+
+// ----- in one node
+
+bool
+bench_mode_read(const char *text, edri_workers_t *workers)
+{
+    unsigned count = 0;
+    char end = '\0';
+    if (strcmp(text, "method") == 0) {
+        *workers = EDRI_METHOD;
+    } else if (strcmp(text, "fresh") == 0) {
+        *workers = EDRI_FRESH_PROCESS;
+    } else if (sscanf(text, "threads:%u%c", &count, &end) == 1) {
+        *workers = EDRI_THREADS((uint16_t)count);
+    } else if (sscanf(text, "processes:%u%c", &count, &end) == 1) {
+        *workers = EDRI_PROCESSES((uint16_t)count);
+    } else if (sscanf(text, "fresh:%u%c", &count, &end) == 1) {
+        *workers = EDRI_FRESH_PROCESS;
+        workers->count = (uint16_t)count;
+    } else {
+        return false;
+    }
+    return count <= 256; // whether 0 fits is said at start
+}
+
+static edri_node_t *
+echo_node(edri_workers_t workers)
+{
+    edri_node_t *node = edri_node_new(0, NULL);
+    (void)edri_bench_echo_handle(
+        edri_node_manager(node, "echo"), on_echo, workers);
+    if (edri_node_start(node) != EDRI_OK) {
+        bench_fail("%s", edri_node_error(node));
+    }
+    return node;
+}
+
+void
+bench_mode(
+    edri_workers_t workers, size_t size, uint64_t count, result_t *result)
+{
+    bool fresh = workers.kind == EDRI_FRESH_PROCESS.kind;
+    size_t block = fresh ? BLOCK_FRESH : BLOCK;
+    count = count > 0 ? count : fresh ? 400 : 10000;
+    bench_pin();
+    // First: in a process that it starts, this does not return.
+    edri_node_t *node = echo_node(workers);
+    edri_node_t *beside =
+        echo_node(EDRI_THREADS(workers.count > 0 ? workers.count : 1));
+    edri_port_t *port = edri_node_port(node);
+    edri_port_t *beside_port = edri_node_port(beside);
+    size_t total = (size_t)((count + block - 1) / block) * block;
+    double *mine = calloc(total, sizeof *mine);
+    double *theirs = calloc(total, sizeof *theirs);
+    ask(port, size, mine, block); // warm
+    ask(beside_port, size, theirs, block);
+    for (size_t at = 0; at < total; at += block) {
+        ask(port, size, mine + at, block);
+        ask(beside_port, size, theirs + at, block);
+    }
+    fill(result, mine, theirs, total);
+    result->beside = "threads";
+    edri_port_destroy(&port);
+    edri_port_destroy(&beside_port);
+    edri_node_destroy(&node);
+    edri_node_destroy(&beside);
 }

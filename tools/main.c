@@ -34,7 +34,7 @@ static const struct {
         "listen TYPE [COUNT]      print events as they "
         "come, a line each"},
     {"bench", word_bench,
-        "bench local|switch|request|keys [--size N] [--count N] "
+        "bench local|switch|request|keys [--size N] [--count N] [--mode MODE] "
         "[--json]"},
 };
 

@@ -47,6 +47,15 @@ clock_tick_ms(clock_tick_t *self)
     return self->now_ms;
 }
 
+struct timespec
+clock_until(int64_t at_ms)
+{
+    int64_t left = at_ms - clock_ms();
+    int64_t at = read_ns(CLOCK_MONOTONIC) + (left > 0 ? left : 0) * 1000000;
+    return (struct timespec){
+        .tv_sec = at / 1000000000, .tv_nsec = at % 1000000000};
+}
+
 int64_t
 clock_unix_us(void)
 {

@@ -6,6 +6,7 @@
 #define BASE_CLOCK_H
 
 #include <stdint.h>
+#include <time.h>
 
 // clock_ms, clock_us, clock_ns: monotonic time that counts suspension
 // (CLOCK_BOOTTIME).  Any thread; about 40 ns.
@@ -22,6 +23,10 @@ typedef struct clock_tick {
 } clock_tick_t;
 
 int64_t clock_tick_ms(clock_tick_t *self);
+
+// clock_until gives a moment of clock_ms on CLOCK_MONOTONIC, for
+// pthread_cond_timedwait.
+struct timespec clock_until(int64_t at_ms);
 
 // clock_unix_us: wall clock since 1970-01-01 UTC, in microseconds.
 int64_t clock_unix_us(void);

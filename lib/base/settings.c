@@ -322,7 +322,8 @@ row_of_variable(const settings_t *self, const char *variable, size_t size)
 static bool
 is_reserved(const char *name, size_t size)
 {
-    static const char *const reserved[] = {"CONFIG", "BIN", "LIB", "SRC", NULL};
+    static const char *const reserved[] = {
+        "CONFIG", "WORKER", "BIN", "LIB", "SRC", NULL};
     for (int i = 0; reserved[i] != NULL; i++) {
         if (strlen(reserved[i]) == size &&
             strncmp(reserved[i], name, size) == 0) {
@@ -338,7 +339,7 @@ static bool
 is_foreign(const settings_t *self, const char *name)
 {
     static const char *const sections[] = {
-        "node_", "emit_", "link_", "gone_", "log_", "switch_", NULL};
+        "node_", "emit_", "worker_", "link_", "gone_", "log_", "switch_", NULL};
     for (int i = 0; sections[i] != NULL; i++) {
         size_t size = strlen(sections[i]);
         if (strncasecmp(name, sections[i], size) == 0) {

@@ -49,8 +49,8 @@ void settings_destroy(settings_t **self_p);
 // Returns EDRI_OK, or EDRI_INVAL / EDRI_NOT_FOUND / EDRI_SYSTEM, and
 // settings_error says what, where (file and line, variable or flag) and what
 // would be right (for an unknown name the nearest one).  An EDRI_ variable
-// that no row has is an error, too, except EDRI_CONFIG, EDRI_BIN, EDRI_LIB and
-// EDRI_SRC, and those of sections that only another of our programs has.
+// that no row has is an error, too, except EDRI_CONFIG, EDRI_WORKER, EDRI_BIN,
+// EDRI_LIB and EDRI_SRC, and those of sections that only another of our programs has.
 edri_err_t settings_read_args(settings_t *self, int *argc_p, char **argv);
 
 // settings_read_file reads one ZPL file.  settings_read_env reads environ.

@@ -9,7 +9,8 @@ retry_may(const edri_type_t *type, uint32_t tries, edri_err_t err)
     bool passes = err == EDRI_FAILED || err == EDRI_SYSTEM ||
                   err == EDRI_OVERLOADED || err == EDRI_DRAINING ||
                   err == EDRI_UNREACHABLE || err == EDRI_NO_RESPONDER ||
-                  err == EDRI_NODE_DIED || err == EDRI_RESPONDER_DIED;
+                  err == EDRI_NODE_DIED || err == EDRI_RESPONDER_DIED ||
+                  err == EDRI_WORKER_DIED;
     return passes && type->idempotent && tries < type->attempts;
 }
 

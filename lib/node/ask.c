@@ -328,3 +328,19 @@ ask_wait(edri_port_t *port, ask_t *ask)
     }
     return ask->err;
 }
+
+void
+ask_settle(edri_port_t *port)
+{
+    while (port_asking(port)) {
+        if (port_pump(port) > 0) {
+            continue;
+        }
+        edri_err_t err = port_sleep(port, port_deadline(port));
+        if (err == EDRI_DEADLINE) {
+            (void)port_expire(port, clock_ms());
+        } else if (err != EDRI_OK) {
+            ask_end_all(port, err);
+        }
+    }
+}

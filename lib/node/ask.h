@@ -44,6 +44,9 @@ void ask_cancel(edri_port_t *port, ask_t *ask);
 // ask_cancel_caused cancels what was asked for that event.  Returns how many.
 size_t ask_cancel_caused(edri_port_t *port, uint64_t event, uint64_t life);
 
+// ask_settle waits until the callbacks of all requests of the port have run.
+void ask_settle(edri_port_t *port);
+
 // ask_end_all ends every request with that error.
 void ask_end_all(edri_port_t *port, edri_err_t err);
 

@@ -90,18 +90,22 @@ sleep_until(backlog_t *self, int64_t due_ms, int64_t now_ms)
     return sem_clockwait(&self->more, CLOCK_MONOTONIC, &until) == 0;
 }
 
-// await waits, without the lock, until something is put, done or due.
+// await waits, without the lock, until something is put, done or due; until
+// until_ms at the latest.
 static void
-await(backlog_t *self, int64_t now_ms)
+await(backlog_t *self, int64_t now_ms, int64_t until_ms)
 {
     int64_t due_ms = agenda_next(self->agenda);
     bool timer = due_ms < self->timer_ms;
     if (timer) {
         self->timer_ms = due_ms;
     }
+    if (timer && due_ms < until_ms) {
+        until_ms = due_ms;
+    }
     self->sleepers++;
     pthread_mutex_unlock(&self->lock);
-    bool posted = sleep_until(self, timer ? due_ms : INT64_MAX, now_ms);
+    bool posted = sleep_until(self, until_ms, now_ms);
     pthread_mutex_lock(&self->lock);
     if (!posted && self->sleepers > 0) {
         self->sleepers--;
@@ -112,15 +116,16 @@ await(backlog_t *self, int64_t now_ms)
 }
 
 job_t *
-backlog_take(backlog_t *self)
+backlog_take(backlog_t *self, int64_t until_ms)
 {
     agenda_entry_t *entry = NULL;
+    int64_t now_ms = 0;
     pthread_mutex_lock(&self->lock);
-    while (entry == NULL && !self->closed) {
-        int64_t now_ms = clock_ms();
+    while (entry == NULL && !self->closed && now_ms < until_ms) {
+        now_ms = clock_ms();
         entry = agenda_take(self->agenda, now_ms);
-        if (entry == NULL) {
-            await(self, now_ms);
+        if (entry == NULL && now_ms < until_ms) {
+            await(self, now_ms, until_ms);
         }
     }
     leave(self); // there may be more than one

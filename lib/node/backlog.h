@@ -18,12 +18,13 @@ void backlog_destroy(backlog_t **self_p);
 // Never blocks.
 void backlog_put(backlog_t *self, job_t *job);
 
-// backlog_take waits for the next job and returns it; NULL once it is closed.
+// backlog_take waits for the next job and returns it; NULL once it is closed, or
+// at a time of clock_ms (INT64_MAX: never).
 // The job is the caller's; it must be told what became of it:
 // backlog_done: it has ended; the next of its key may go on (frees nothing).
 // backlog_again: it could not be begun: it keeps its place.
 // backlog_delay: it is tried again at due_ms (clock_ms); its key waits.
-job_t *backlog_take(backlog_t *self);
+job_t *backlog_take(backlog_t *self, int64_t until_ms);
 void backlog_done(backlog_t *self, const job_t *job);
 void backlog_again(backlog_t *self, job_t *job);
 void backlog_delay(backlog_t *self, job_t *job, int64_t due_ms);

@@ -21,6 +21,10 @@
     X(TRIED_AGAIN, "events.retried", "tries after one that failed")            \
     X(LETTERS, "events.dead", "failed for good: among the dead letters")       \
     X(LETTERS_DROPPED, "letters.dropped", "dead letters that made room")       \
+    X(WORKER_DIED, "events.worker_died",                                       \
+        "handlers whose process ended, or did not start")                      \
+    X(QUARANTINED, "events.quarantined",                                       \
+        "not begun: they had ended worker.kills processes")                    \
     X(UNCLAIMED, "events.unclaimed", "notifications that nobody demanded")     \
     X(EXPIRED, "events.expired", "not delivered before their time to live")    \
     X(LOSSY, "events.dropped_lossy", "dropped by receivers that may lose")     \
@@ -51,6 +55,8 @@
     X(STUCK, "workers.stuck",                                                  \
         "threads of pools that went on for worker.grace in vain")              \
     X(LATE, "replies.late", "replies that nobody waited for any more")         \
+    X(WORKERS_STARTED, "workers.started", "processes started for handlers")    \
+    X(WORKERS_DIED, "workers.died", "of these, ended without being told to")   \
     X(SHARED_FRAMES, "frames.shared",                                          \
         "copies that the switch made of a frame")                              \
     X(FRAMES_OUT, "frames.sent", "frames sent to switches")                    \

@@ -18,10 +18,7 @@
 #include "edri/log.h"
 #include "node/ask.h"
 #include "node/pool.h"
-#include "node/task.h"
-
-// A thread of this many or more events at once is a mistake.
-#define POOL_MAX 256
+#include "node/section.h"
 
 // How much of a load is worked off before its room is given back.
 #define RELEASE_STEP ((size_t)16 * 1024)
@@ -187,12 +184,12 @@ edri_manager_handle(edri_manager_t *self, const edri_type_t *type,
     if (err != EDRI_OK) {
         return err;
     }
-    bool fits = workers.kind == 0 || (workers.kind == 1 && workers.count >= 1 &&
-                                         workers.count <= POOL_MAX);
+    bool fits = workers_fit(workers);
     if (call == NULL || fn == NULL || !fits) {
         return node_fail(self->node, EDRI_INVAL, "manager %s: %s: %s",
             self->name, type->name,
-            fits ? "no handler" : "EDRI_THREADS takes 1 to 256");
+            fits ? "no handler"
+                 : "EDRI_THREADS and EDRI_PROCESSES take 1 to 256");
     }
     err = add_handler(self, self->by_type,
         (handler_t){.type = type, .call = call, .fn = fn, .workers = workers});
@@ -333,6 +330,44 @@ struct edri_node *
 edri_manager_node(const edri_manager_t *self)
 {
     return self->node;
+}
+
+edri_err_t
+manager_configure(edri_manager_t *self)
+{
+    section_t section;
+    edri_err_t err =
+        self->dead ? EDRI_OK : section_read(self->node, self->name, &section);
+    for (size_t i = 0; i < self->handler_count && err == EDRI_OK; i++) {
+        handler_t *handler = self->handlers[i];
+        if (handler->observe != NULL) {
+            continue; // observers are methods
+        }
+        if (section.has_mode) {
+            handler->workers = section.mode;
+        }
+        handler->program = section.program;
+        if (section.program != NULL &&
+            handler->workers.kind != WORKERS_PROCESSES &&
+            handler->workers.kind != WORKERS_FRESH) {
+            err = section_refuse(self->node, self->name, "program",
+                "handlers in processes are expected; add 'mode = processes:N' "
+                "or 'mode = fresh'");
+        }
+    }
+    return err;
+}
+
+const handler_t *
+manager_handler(const edri_manager_t *self, uint64_t type)
+{
+    return map_get(self->by_type, type);
+}
+
+const crew_t *
+manager_crew(const edri_manager_t *self)
+{
+    return &self->crew;
 }
 
 size_t
@@ -615,7 +650,7 @@ find_ranks(const edri_manager_t *self, edri_port_t *like)
     for (size_t i = 0; i < self->handler_count; i++) {
         const handler_t *handler = self->handlers[i];
         uint8_t priority = handler->type->priority;
-        if (handler->workers.kind == 0) {
+        if (handler->workers.kind == WORKERS_METHOD) {
             if (any && priority != like->priority) {
                 atomic_store(&like->ranked, true);
             }
@@ -634,7 +669,7 @@ build_demands(edri_manager_t *self, edri_port_t *like)
         self->demands[i] = (demand_t){
             .ref = shared_map_get(self->node->types, handler->type->id),
             .observer = handler->observe != NULL,
-            .pooled = handler->workers.kind != 0,
+            .pooled = handler->workers.kind != WORKERS_METHOD,
             .replay = handler->replay,
             .replay_age_ms = handler->replay_age_ms};
     }
@@ -653,7 +688,7 @@ start_pools(edri_manager_t *self)
     edri_err_t err = EDRI_OK;
     for (size_t i = 0; i < self->handler_count && err == EDRI_OK; i++) {
         handler_t *handler = self->handlers[i];
-        if (handler->workers.kind == 1) {
+        if (handler->workers.kind != WORKERS_METHOD) {
             self->pooled = true;
             handler->pool =
                 pool_new(handler, &self->crew, self->port, &self->held);
@@ -686,7 +721,7 @@ static edri_err_t
 begin_own(edri_manager_t *self)
 {
     for (size_t i = 0; i < self->handler_count; i++) {
-        if (self->handlers[i]->workers.kind == 0) {
+        if (self->handlers[i]->workers.kind == WORKERS_METHOD) {
             return crew_begin(&self->crew, &self->worker);
         }
     }

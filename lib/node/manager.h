@@ -11,6 +11,15 @@
 // call and never run.
 edri_manager_t *manager_new(edri_node_t *node, const char *name, bool dead);
 
+// manager_configure lets the configuration say who runs its handlers.  Returns
+// EDRI_OK or EDRI_INVAL: the node's error names file and line.
+edri_err_t manager_configure(edri_manager_t *self) EDRI_MUST_CHECK;
+
+// manager_handler returns what it does with events of a type, or NULL;
+// manager_crew what its workers have.
+const struct handler *manager_handler(const edri_manager_t *self, uint64_t type);
+const struct crew *manager_crew(const edri_manager_t *self);
+
 // manager_start starts its thread and pools and waits until all are attached.
 // Returns EDRI_OK; EDRI_SYSTEM, or what the user's code for a worker's own state
 // returned: see manager_why.

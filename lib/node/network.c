@@ -12,7 +12,6 @@
 #include "edri/link.pb-c.h"
 #include "node/network.h"
 #include "node/node.h"
-#include "schema/schema.h"
 
 struct edri_network {
     Edri__Link__Answer *answer; // the names below point into it
@@ -21,12 +20,6 @@ struct edri_network {
     edri_network_type_t *types;
     size_t type_count;
 };
-
-// found_t is the schemas that edri_network_find built for one node.
-typedef struct found {
-    schema_t **schemas;
-    size_t count;
-} found_t;
 
 // ----- asking
 
@@ -253,13 +246,7 @@ build(edri_node_t *node, const char *name, const Edri__Link__Describe *file,
         return node_fail(node, EDRI_UNDECODABLE,
             "%s: not an event type in the file that a node gave", name);
     }
-    found_t *found = node->found;
-    if (found == NULL) {
-        node->found = found = mem_new(sizeof *found);
-    }
-    found->schemas =
-        mem_resize(found->schemas, (found->count + 1) * sizeof *found->schemas);
-    found->schemas[found->count++] = schema;
+    learned_keep(&node->learned, schema);
     return EDRI_OK;
 }
 
@@ -302,18 +289,4 @@ edri_network_find(edri_node_t *node, const char *name, int timeout_ms,
     }
     free(copy);
     return err;
-}
-
-void
-network_destroy_found(edri_node_t *node)
-{
-    found_t *found = node->found;
-    node->found = NULL;
-    for (size_t i = 0; found != NULL && i < found->count; i++) {
-        schema_destroy(&found->schemas[i]);
-    }
-    if (found != NULL) {
-        free(found->schemas);
-        free(found);
-    }
 }

@@ -15,7 +15,4 @@ edri_err_t network_ask(edri_node_t *node, Edri__Link__Ask *question,
 edri_err_t network_hear(edri_node_t *node, int64_t deadline_ms, uint64_t number,
     Edri__Link__Answer **answer_p);
 
-// network_destroy_found frees the types that edri_network_find built.
-void network_destroy_found(edri_node_t *node);
-
 #endif

@@ -19,8 +19,9 @@
 #include "edri/log.h"
 #include "hail/hail.h"
 #include "node/manager.h"
-#include "node/network.h"
+#include "node/process.h"
 #include "node/router.h"
+#include "node/worker.h"
 
 #define HEALTH_WAIT_MS 2000
 
@@ -89,6 +90,7 @@ edri_node_new(int argc, char **argv)
     self->settings = settings_new(node_rows, open_sections);
     drops_init(&self->drops);
     letters_init(&self->letters);
+    learned_init(&self->learned);
     self->types = shared_map_new();
     self->ports = shared_map_new();
     self->life = life_new();
@@ -96,6 +98,10 @@ edri_node_new(int argc, char **argv)
     atomic_init(&self->next_serial, 0);
     atomic_init(&self->phase, PHASE_SETUP);
     copy_args(self, argv != NULL ? argc : 0, argv);
+    self->worker = getenv("EDRI_WORKER");
+    if (self->worker != NULL) {
+        process_follow();
+    }
     edri_err_t err =
         settings_read_args(self->settings, &self->argc, self->argv);
     if (err != EDRI_OK) {
@@ -145,7 +151,7 @@ edri_node_destroy(edri_node_t **self_p)
     }
     free(self->managers);
     close_context(self);
-    network_destroy_found(self);
+    learned_clear(&self->learned);
     shared_map_destroy(&self->types, free);
     shared_map_destroy(&self->ports, NULL);
     settings_destroy(&self->settings);
@@ -187,8 +193,8 @@ edri_node_args(const edri_node_t *self, char ***argv_p)
     return self->argc;
 }
 
-static edri_manager_t *
-find_manager(const edri_node_t *self, const char *name)
+edri_manager_t *
+node_manager(const edri_node_t *self, const char *name)
 {
     for (size_t i = 0; i < self->manager_count; i++) {
         if (streq(edri_manager_name(self->managers[i]), name)) {
@@ -211,7 +217,7 @@ edri_node_manager(edri_node_t *self, const char *name)
             "manager \"%s\": 1 to 64 letters, digits, '-', '_', '.' make a "
             "name",
             name != NULL ? name : "");
-    } else if (find_manager(self, name) != NULL) {
+    } else if (node_manager(self, name) != NULL) {
         (void)node_fail(
             self, EDRI_EXISTS, "manager %s: there are two of it", name);
     } else {
@@ -263,6 +269,7 @@ check_timers(edri_node_t *self)
         {"link.heartbeat", "link.lost", 1},
         {"link.backoff_min", "link.backoff_max", 0},
         {"health.slow", "health.stuck", 1},
+        {"worker.backoff_min", "worker.backoff_max", 0},
         {"gone.closed", "gone.silent", 0},
         {"gone.silent", "gone.retention", 0},
         {"flow.fence", "gone.retention", 0},
@@ -419,6 +426,16 @@ join_network(edri_node_t *self)
     return err;
 }
 
+// configure_managers keeps the first error as the node's.
+static void
+configure_managers(edri_node_t *self)
+{
+    edri_err_t err = self->first_err;
+    for (size_t i = 0; i < self->manager_count && err == EDRI_OK; i++) {
+        err = manager_configure(self->managers[i]);
+    }
+}
+
 edri_err_t
 edri_node_start(edri_node_t *self)
 {
@@ -434,8 +451,13 @@ edri_node_start(edri_node_t *self)
     if (self->first_err == EDRI_OK) {
         check_timers(self);
     }
+    configure_managers(self);
     if (self->first_err != EDRI_OK) {
         return node_fail(self, self->first_err, "%s", self->first_error);
+    }
+    if (self->worker != NULL) {
+        read_limits(self);
+        worker_run(self, self->worker);
     }
     edri_err_t err = node_open(self);
     if (err == EDRI_OK) {
@@ -485,6 +507,7 @@ void
 edri_node_quit(edri_node_t *self)
 {
     uint64_t one = 1;
+    atomic_store(&self->quit, true);
     if (write(self->wake_fd, &one, sizeof one) < 0) {
         return; // the counter is full: it will wake
     }
@@ -610,7 +633,9 @@ edri_node_run(edri_node_t *self)
             self, EDRI_INVAL, "unknown argument %s; try --help", self->argv[1]);
     }
     start_log(self);
-    catch_signals(self);
+    if (self->worker == NULL) {
+        catch_signals(self);
+    }
     edri_err_t err = edri_node_start(self);
     if (err != EDRI_OK) {
         fprintf(stderr, "%s: %s\n", self->argc > 0 ? self->argv[0] : "edri",

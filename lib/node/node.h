@@ -13,6 +13,7 @@
 #include "edri/node.h"
 #include "node/counters.h"
 #include "node/drops.h"
+#include "node/learned.h"
 #include "node/letters.h"
 #include "node/names.h"
 #include "node/requests.h"
@@ -41,6 +42,7 @@ typedef struct limits {
 typedef enum phase {
     PHASE_SETUP,
     PHASE_RUNNING,
+    PHASE_WORKER, // runs handlers for another process, which has the router
     PHASE_STOPPED
 } phase_t;
 
@@ -67,11 +69,13 @@ struct edri_node {
     edri_manager_t **managers;
     size_t manager_count;
     struct router *router;
-    void *pipe;  // PAIR to the router
-    int wake_fd; // ends edri_node_wait
-    int argc;    // what was not for us
+    void *pipe;       // PAIR to the router
+    int wake_fd;      // ends edri_node_wait
+    atomic_bool quit; // a handler in a worker's process wants that
+    int argc;         // what was not for us
     char **argv;
 
+    const char *worker; // EDRI_WORKER: where the node is; NULL: this is it
     bool wants_help;
     bool wants_health;
     bool signals;         // edri_node_run took SIGTERM and SIGINT
@@ -80,7 +84,7 @@ struct edri_node {
     char *error;    // of the last failed call
     void **plugins; // dlopen handles
     size_t plugin_count;
-    void *found;         // types from edri_network_find (network.c)
+    learned_t learned;   // types that others described
     uint64_t ask_number; // of edri_network_new
 };
 
@@ -96,6 +100,9 @@ edri_err_t node_fail(edri_node_t *self, edri_err_t err, const char *format, ...)
 
 // node_open begins to run: limits, context, the pipe to the router.
 edri_err_t node_open(edri_node_t *self) EDRI_MUST_CHECK;
+
+// node_manager returns the manager of that name, or NULL.
+edri_manager_t *node_manager(const edri_node_t *self, const char *name);
 
 // node_rows is the table of settings (node_settings.c).
 extern const setting_row_t node_rows[];

@@ -36,10 +36,21 @@ const setting_row_t node_rows[] = {
         "the oldest make room."},
     {"emit.wait", SETTING_DURATION, "5s", 0, 3600000, "ms",
         "How long emit waits for a full receiver before EDRI_OVERLOADED."},
+    {"worker.start", SETTING_DURATION, "10s", 100, 3600000, "ms",
+        "How long a process of a worker may take until it is ready."},
     {"worker.grace", SETTING_DURATION, "5s", 10, 3600000, "ms",
         "How long a handler in a pool may go on after its request was "
         "cancelled or its deadline has passed; then its thread counts as "
-        "stuck and another takes its place."},
+        "stuck and another takes its place, its process is killed.  So long "
+        "may a process that is no longer needed take to end."},
+    {"worker.kills", SETTING_INT, "3", 1, 1000, "",
+        "An event whose handler has ended so many processes is not begun "
+        "again."},
+    {"worker.backoff_min", SETTING_DURATION, "50ms", 1, 60000, "ms",
+        "First pause before a process that ended is started again; doubled "
+        "each time until one has finished a task."},
+    {"worker.backoff_max", SETTING_DURATION, "5s", 1, 600000, "ms",
+        "Longest pause before a process is started again."},
     {"health.probe", SETTING_DURATION, "1s", 100, 3600000, "ms",
         "Between two probes of a manager through its queue."},
     {"health.slow", SETTING_DURATION, "2s", 100, 3600000, "ms",

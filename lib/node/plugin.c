@@ -4,11 +4,10 @@
 #include "edri/plugin.h"
 
 #include <dlfcn.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "node/node.h"
+#include "node/section.h"
 
 typedef edri_err_t plugin_fn(edri_manager_t *manager);
 
@@ -47,50 +46,17 @@ edri_node_load(edri_node_t *self, const char *name, const char *path)
     return err;
 }
 
-// refuse says what is wrong with a manager's section, and where.
-static edri_err_t
-refuse(edri_node_t *self, const char *path, const char *what)
-{
-    char *where = settings_section_where(self->settings, path);
-    edri_err_t err =
-        node_fail(self, EDRI_INVAL, "%s: %s: %s", where, path, what);
-    free(where);
-    return err;
-}
-
-// check_section lets only 'plugin' and 'set' stand in a manager's section.
-static edri_err_t
-check_section(edri_node_t *self, const char *section)
-{
-    const void *cursor = NULL;
-    const char *name = NULL;
-    edri_err_t err = EDRI_OK;
-    while (err == EDRI_OK &&
-           settings_section_next(self->settings, section, &cursor, &name)) {
-        if (!streq(name, "plugin") && !streq(name, "set")) {
-            char *path = str_printf("%s/%s", section, name);
-            err = refuse(self, path,
-                "unknown setting; a manager has 'plugin' and a section 'set'");
-            free(path);
-        }
-    }
-    return err;
-}
-
 static edri_err_t
 load_section(edri_node_t *self, const char *name)
 {
-    char *section = str_printf("managers/%s", name);
-    char *path = str_printf("%s/plugin", section);
-    const char *plugin = settings_section_text(self->settings, path);
-    edri_err_t err = check_section(self, section);
-    if (err == EDRI_OK && (plugin == NULL || plugin[0] == '\0')) {
-        err = refuse(self, section, "'plugin = FILE.so' is expected");
-    } else if (err == EDRI_OK) {
-        err = edri_node_load(self, name, plugin);
+    section_t section;
+    edri_err_t err = section_read(self, name, &section);
+    if (err == EDRI_OK && section.plugin != NULL) {
+        err = edri_node_load(self, name, section.plugin);
+    } else if (err == EDRI_OK && node_manager(self, name) == NULL) {
+        err = section_refuse(self, name, NULL,
+            "'plugin = FILE.so' is expected; the program has no such manager");
     }
-    free(path);
-    free(section);
     return err;
 }
 

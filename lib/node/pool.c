@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// pool.c - a handler's threads.
+// pool.c - a handler's threads, or processes.
 
 #include "node/pool.h"
 
@@ -10,9 +10,10 @@
 #include "base/clock.h"
 #include "base/queue.h"
 #include "edri/log.h"
-#include "node/ask.h"
 #include "node/backlog.h"
+#include "node/proxy.h"
 #include "node/system.h"
+#include "node/workers.h"
 
 // Threads that are stuck and were replaced, at most: more than this is a
 // handler that never ends, and no number of threads helps.
@@ -23,6 +24,7 @@ typedef struct worker {
     pool_t *pool;
     pthread_t thread;
     edri_port_t *port;
+    runner_t *runner;
     edri_task_t task;   // stays there for pool_watch
     edri_err_t err;     // of its start
     bool stuck;         // pool_watch has said so
@@ -36,9 +38,12 @@ struct pool {
     edri_port_t *manager; // whose box the jobs weigh on
     jobs_t *held;         // the manager's
     backlog_t *jobs;
+    roster_t *roster;  // of its processes; NULL: threads call the handler
     queue_t *attached; // each worker says so once: itself
     worker_t **workers;
-    size_t count;
+    size_t wanted; // so many
+    size_t count;  // started, with those that are stuck
+    atomic_bool stop;
 };
 
 pool_t *
@@ -52,29 +57,15 @@ pool_new(const handler_t *handler, const crew_t *crew, edri_port_t *manager,
     self->held = held;
     self->jobs = backlog_new();
     self->attached = queue_new();
-    self->workers =
-        mem_new((handler->workers.count + STUCK_MAX) * sizeof *self->workers);
+    self->wanted = workers_count(handler->workers);
+    self->workers = mem_new((self->wanted + STUCK_MAX) * sizeof *self->workers);
+    if (handler->workers.kind != WORKERS_THREADS) {
+        self->roster = roster_new(handler, manager->node, &self->stop);
+    }
     return self;
 }
 
 // ----- threads
-
-// settle waits for the callbacks of the requests that the handler began.
-static void
-settle(edri_port_t *port)
-{
-    while (port_asking(port)) {
-        if (port_pump(port) > 0) {
-            continue;
-        }
-        edri_err_t err = port_sleep(port, port_deadline(port));
-        if (err == EDRI_DEADLINE) {
-            (void)port_expire(port, clock_ms());
-        } else if (err != EDRI_OK) {
-            ask_end_all(port, err);
-        }
-    }
-}
 
 // may_begin says whether a job may be begun; else it is held back, or done with.
 static bool
@@ -102,19 +93,27 @@ static void
 run_job(worker_t *self, job_t *job)
 {
     pool_t *pool = self->pool;
-    edri_port_t *port = self->port;
     int64_t due_ms = 0;
     if (job->origin.token != NULL && job->tries == 0) {
-        port_begun(port, job->origin.token, 1);
+        port_begun(self->port, job->origin.token, 1);
     }
-    bool again = job_run(job, &self->task, &due_ms);
-    settle(port);
-    if (again) {
+    if (self->runner->run(self->runner, job, &due_ms)) {
         backlog_delay(pool->jobs, job, due_ms);
     } else {
         backlog_done(pool->jobs, job);
-        job_end(job, port, pool->manager->in);
+        job_end(job, self->port, pool->manager->in);
     }
+}
+
+// next_job waits for one; NULL when the pool ends.
+static job_t *
+next_job(worker_t *self)
+{
+    job_t *job = NULL;
+    do {
+        job = backlog_take(self->pool->jobs, self->runner->tend(self->runner));
+    } while (job == NULL && !atomic_load(&self->pool->stop));
+    return job;
 }
 
 static void
@@ -122,12 +121,27 @@ work(worker_t *self)
 {
     job_t *job = NULL;
     clock_tick_t clock = {0};
-    while (!atomic_load(&self->leaves) &&
-           (job = backlog_take(self->pool->jobs)) != NULL) {
+    while (!atomic_load(&self->leaves) && (job = next_job(self)) != NULL) {
         if (may_begin(self, job, &clock)) {
             run_job(self, job);
         }
     }
+}
+
+// begin makes the runner, and what a thread that calls handlers has for itself.
+static edri_err_t
+begin(worker_t *self)
+{
+    pool_t *pool = self->pool;
+    if (pool->roster != NULL) {
+        self->runner = runner_of_processes(pool->roster, &self->task);
+        return EDRI_OK;
+    }
+    edri_err_t err = crew_begin(pool->crew, &self->task.worker);
+    if (err == EDRI_OK) {
+        self->runner = runner_of_thread(&self->task);
+    }
+    return err;
 }
 
 static void *
@@ -142,12 +156,12 @@ run_worker(void *arg)
         .crew = pool->crew,
         .handler = pool->handler,
         .arena = arena_new()};
-    self->err = self->port != NULL ? crew_begin(pool->crew, &self->task.worker)
-                                   : EDRI_SYSTEM;
+    self->err = self->port != NULL ? begin(self) : EDRI_SYSTEM;
     bool fine = self->err == EDRI_OK;
     queue_put(pool->attached, self);
     if (fine) {
         work(self);
+        self->runner->destroy(self->runner);
         crew_end(pool->crew, &self->task.worker);
     }
     arena_destroy(&self->task.arena);
@@ -172,9 +186,9 @@ add_worker(pool_t *self)
     }
     if (err != EDRI_OK) {
         edri_log_error("POOL-THREAD",
-            "manager=%s type=%s threads=%zu wanted=%u error=%s",
+            "manager=%s type=%s threads=%zu wanted=%zu error=%s",
             self->handler->manager, self->handler->type->name, self->count,
-            self->handler->workers.count, edri_err_name(err));
+            self->wanted, edri_err_name(err));
     }
     return err;
 }
@@ -183,7 +197,7 @@ edri_err_t
 pool_start(pool_t *self)
 {
     edri_err_t err = EDRI_OK;
-    while (self->count < self->handler->workers.count && err == EDRI_OK) {
+    while (self->count < self->wanted && err == EDRI_OK) {
         err = add_worker(self);
     }
     return err;
@@ -231,7 +245,7 @@ replace(pool_t *self, worker_t *worker, uint64_t id, int64_t unwanted_ms)
             (long long)unwanted_ms, (unsigned long long)id);
         system_worker_down(self->manager, handler, why);
     }
-    if (self->count < handler->workers.count + STUCK_MAX) {
+    if (self->count < self->wanted + STUCK_MAX) {
         atomic_store(&worker->leaves, add_worker(self) == EDRI_OK);
     }
 }
@@ -241,6 +255,9 @@ pool_watch(pool_t *self, int64_t now_ms)
 {
     int64_t grace_ms = self->manager->node->limits.grace_ms;
     int64_t next_ms = INT64_MAX;
+    if (self->roster != NULL) {
+        return -1; // the proxies kill their processes
+    }
     for (size_t i = self->count; i > 0; i--) {
         worker_t *worker = self->workers[i - 1];
         uint64_t id = 0;
@@ -272,6 +289,7 @@ pool_destroy(pool_t **self_p)
     if (self == NULL) {
         return;
     }
+    atomic_store(&self->stop, true);
     backlog_close(self->jobs);
     for (size_t i = 0; i < self->count; i++) {
         end_worker(self->workers[i]);
@@ -282,6 +300,7 @@ pool_destroy(pool_t **self_p)
     }
     backlog_destroy(&self->jobs);
     queue_destroy(&self->attached);
+    roster_destroy(&self->roster);
     free(self->workers);
     free(self);
 }

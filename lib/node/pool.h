@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// node/pool.h - a handler's threads.
+// node/pool.h - a handler's threads, or processes.
 //
 // DESIGN
 // The manager copies each event of the handler into a job and puts it into one
@@ -8,9 +8,13 @@
 // replies it sends go straight to the router.  A job's bytes count against the
 // manager's box until the handler has returned.
 //
+// How a thread does its jobs is its runner's (runner.h): it calls the handler,
+// or it is the proxy of a process that does (proxy.c).
+//
 // A thread whose handler goes on for worker.grace after nobody waits for its
 // request any more is stuck: another takes its place, and it leaves when its
-// handler returns at last.  Threads cannot be ended from outside.
+// handler returns at last.  Threads cannot be ended from outside; a process is
+// killed.
 
 #ifndef NODE_POOL_H
 #define NODE_POOL_H

@@ -49,17 +49,29 @@ check_owner(edri_port_t *self)
 static void
 ring(edri_port_t *self, const void *data, size_t size)
 {
-    // Room is never short: one message per armed box, and the router reads.
-    (void)zmq_send(self->bell, data, size, ZMQ_DONTWAIT);
+    self->bell->ring(self, data, size);
 }
 
-// hear reads all that the bell has said.
+static edri_err_t
+wait_bell(edri_port_t *self, int64_t deadline_ms)
+{
+    return self->bell->wait(self, deadline_ms);
+}
+
+static void
+ring_router(edri_port_t *self, const void *data, size_t size)
+{
+    // Room is never short: one message per armed box, and the router reads.
+    (void)zmq_send(self->other_end, data, size, ZMQ_DONTWAIT);
+}
+
+// hear reads all that the router has said.
 static void
 hear(edri_port_t *self)
 {
     char word = 0;
     int size;
-    while ((size = zmq_recv(self->bell, &word, 1, ZMQ_DONTWAIT)) >= 0) {
+    while ((size = zmq_recv(self->other_end, &word, 1, ZMQ_DONTWAIT)) >= 0) {
         if (size == 0) {
             continue;
         }
@@ -68,22 +80,41 @@ hear(edri_port_t *self)
     }
 }
 
-// wait_bell waits for any word of the router.
+// wait_any waits for any word of the router, or one of the other items.
 static edri_err_t
-wait_bell(edri_port_t *self, int64_t deadline_ms)
+wait_any(edri_port_t *self, zmq_pollitem_t *items, int items_count,
+    int64_t deadline_ms)
 {
-    zmq_pollitem_t item = {self->bell, 0, ZMQ_POLLIN, 0};
+    items[0] = (zmq_pollitem_t){self->other_end, 0, ZMQ_POLLIN, 0};
     long wait = -1;
     if (deadline_ms >= 0) {
         int64_t left = deadline_ms - clock_ms();
         wait = left > 0 ? (long)left : 0;
     }
-    int count = zmq_poll(&item, 1, wait);
-    if (count > 0) {
+    int count = zmq_poll(items, items_count, wait);
+    if (count > 0 && items[0].revents != 0) {
         hear(self);
     }
     // Interrupted counts as rung: the caller looks again.
     return count == 0 ? EDRI_DEADLINE : EDRI_OK;
+}
+
+static edri_err_t
+wait_router(edri_port_t *self, int64_t deadline_ms)
+{
+    zmq_pollitem_t item;
+    return wait_any(self, &item, 1, deadline_ms);
+}
+
+static const bell_t router_bell = {.ring = ring_router, .wait = wait_router};
+
+edri_err_t
+port_wait_with(
+    edri_port_t *self, zmq_pollitem_t *items, int count, int64_t deadline_ms)
+{
+    edri_err_t err =
+        self->quit ? EDRI_CLOSED : wait_any(self, items, count, deadline_ms);
+    return self->quit ? EDRI_CLOSED : err;
 }
 
 edri_err_t
@@ -156,13 +187,48 @@ await(edri_port_t *self, bool attached)
     return atomic_load(&self->attached) == attached;
 }
 
+// make makes a port that is attached to nothing.
+static edri_port_t *
+make(edri_node_t *node, const bell_t *bell, size_t out_limit)
+{
+    edri_port_t *self = mem_new(sizeof *self);
+    self->magic = PORT_MAGIC;
+    self->node = node;
+    self->bell = bell;
+    self->owner = pthread_self();
+    self->out = box_new(out_limit);
+    self->in = box_new(node->limits.manager_queue);
+    self->types = map_new();
+    self->asks = map_new();
+    self->cause.deadline_ms = -1;
+    return self;
+}
+
+static bool
+connect_router(edri_port_t *self)
+{
+    self->other_end = zmq_socket(self->node->zmq, ZMQ_DEALER);
+    int zero = 0;
+    uint8_t routing[PORT_ROUTING_SIZE] = {'P'};
+    memcpy(routing + 1, &self->number, 2);
+    memcpy(routing + 3, &self->serial, 4);
+    return self->other_end != NULL &&
+           zmq_setsockopt(self->other_end, ZMQ_LINGER, &zero, sizeof zero) ==
+               0 &&
+           zmq_setsockopt(self->other_end, ZMQ_SNDHWM, &zero, sizeof zero) ==
+               0 &&
+           zmq_setsockopt(
+               self->other_end, ZMQ_ROUTING_ID, routing, sizeof routing) == 0 &&
+           zmq_connect(self->other_end, NODE_PORTS_ENDPOINT) == 0;
+}
+
 edri_port_t *
 port_new(edri_node_t *node, const edri_port_t *like)
 {
     if (atomic_load(&node->phase) != PHASE_RUNNING) {
         return NULL;
     }
-    edri_port_t *self = mem_new(sizeof *self);
+    edri_port_t *self = make(node, &router_bell, node->limits.port_queue);
     if (like != NULL) {
         self->manager = like->manager;
         self->demands = like->demands;
@@ -175,14 +241,6 @@ port_new(edri_node_t *node, const edri_port_t *like)
         self->target = like->target;
         self->drains = like->drains;
     }
-    self->magic = PORT_MAGIC;
-    self->node = node;
-    self->owner = pthread_self();
-    self->out = box_new(node->limits.port_queue);
-    self->in = box_new(node->limits.manager_queue);
-    self->types = map_new();
-    self->asks = map_new();
-    self->cause.deadline_ms = -1;
     // Last: from here on the router may find it.
     do {
         self->serial = atomic_fetch_add(&node->next_serial, 1);
@@ -192,17 +250,7 @@ port_new(edri_node_t *node, const edri_port_t *like)
     // Ids go on from where an earlier port of that number cannot have come.
     self->next_id = (uint64_t)self->number << 48 |
                     (uint64_t)(self->serial / 65535 & 0xffff) << 32;
-    self->bell = zmq_socket(node->zmq, ZMQ_DEALER);
-    int zero = 0;
-    uint8_t routing[PORT_ROUTING_SIZE] = {'P'};
-    memcpy(routing + 1, &self->number, 2);
-    memcpy(routing + 3, &self->serial, 4);
-    if (self->bell == NULL ||
-        zmq_setsockopt(self->bell, ZMQ_LINGER, &zero, sizeof zero) != 0 ||
-        zmq_setsockopt(self->bell, ZMQ_SNDHWM, &zero, sizeof zero) != 0 ||
-        zmq_setsockopt(self->bell, ZMQ_ROUTING_ID, routing, sizeof routing) !=
-            0 ||
-        zmq_connect(self->bell, NODE_PORTS_ENDPOINT) != 0) {
+    if (!connect_router(self)) {
         edri_port_destroy(&self);
         return NULL;
     }
@@ -210,6 +258,18 @@ port_new(edri_node_t *node, const edri_port_t *like)
     if (!await(self, true)) {
         edri_port_destroy(&self);
     }
+    return self;
+}
+
+edri_port_t *
+port_new_far(
+    edri_node_t *node, const bell_t *bell, void *other_end, uint64_t last_id)
+{
+    // Full as soon as something could not be carried off.
+    edri_port_t *self = make(node, bell, 1);
+    self->other_end = other_end;
+    self->number = (uint16_t)(last_id >> 48);
+    self->next_id = last_id;
     return self;
 }
 
@@ -227,9 +287,9 @@ edri_port_destroy(edri_port_t **self_p)
         ring(self, (char[]){BELL_DETACH}, 1);
         (void)await(self, false);
     }
-    (void)shared_map_take(self->node->ports, self->number);
-    if (self->bell != NULL) {
-        zmq_close(self->bell);
+    if (self->bell == &router_bell) {
+        (void)shared_map_take(self->node->ports, self->number);
+        (void)zmq_close(self->other_end);
     }
     for (size_t i = 0; i < self->deferred_count; i++) {
         load_clear(&self->deferred[i]);
@@ -269,10 +329,22 @@ find_type(edri_port_t *self, const edri_type_t *type, typeref_t **ref_p)
             return fail(self, err, "%s", why);
         }
         (void)map_put(self->types, (uint64_t)(uintptr_t)type, ref);
+        if (self->bell->use != NULL) {
+            self->bell->use(self, type);
+        }
     }
     self->last_type = type;
     self->last_ref = *ref_p = ref;
     return EDRI_OK;
+}
+
+// ask_gate asks to be rung when the type's gate opens.
+static void
+ask_gate(edri_port_t *self, const typeref_t *ref)
+{
+    uint8_t word[9] = {BELL_GATE};
+    memcpy(word + 1, &ref->type->id, 8);
+    ring(self, word, sizeof word);
 }
 
 // not_waited says why the wait for room has ended.
@@ -307,6 +379,7 @@ wait_for_room(
     int64_t until_ms = clock_ms() + self->node->limits.emit_wait_ms;
     bool hurried = deadline_ms >= 0 && deadline_ms < until_ms;
     until_ms = hurried ? deadline_ms : until_ms;
+    (void)wait_bell(self, 0); // what has been said may be that there is room
     for (;;) {
         bool closed = atomic_load(&ref->closed);
         bool full = box_used(self->out) >= box_limit(self->out);
@@ -318,9 +391,7 @@ wait_for_room(
                 closed ? "a receiver" : "the port");
         }
         if (closed) {
-            uint8_t word[9] = {BELL_GATE};
-            memcpy(word + 1, &ref->type->id, 8);
-            ring(self, word, sizeof word);
+            ask_gate(self, ref);
         } else if (!box_watch(self->out, box_limit(self->out) / 2)) {
             continue;
         }
@@ -531,7 +602,7 @@ port_reply(edri_port_t *self, const envelope_t *asked, uint64_t life,
     };
     body_t body = {0};
     char why[128];
-    if (err == EDRI_OK) {
+    if (err == EDRI_OK && reply != NULL) {
         body.message = reply;
         body.size = protobuf_c_message_get_packed_size(reply);
         if (body.size > self->node->limits.body_max) {
@@ -549,13 +620,40 @@ port_reply(edri_port_t *self, const envelope_t *asked, uint64_t life,
         env.text = (slice_t){(const uint8_t *)text, size};
     }
     // A reply is never refused: it waits for the router, which never stops.
-    while (box_used(self->out) >= box_limit(self->out)) {
+    while (!self->bell->takes_replies &&
+           box_used(self->out) >= box_limit(self->out)) {
         if (box_watch(self->out, box_limit(self->out) / 2) &&
             port_sleep(self, -1) != EDRI_OK) {
             return;
         }
     }
     put(self, &env, &body);
+}
+
+edri_err_t
+port_pass(edri_port_t *self, slice_t item, int64_t base_ms, blob_t **blob_p)
+{
+    if (box_used(self->out) >= box_limit(self->out) &&
+        box_watch(self->out, box_limit(self->out) / 2)) {
+        return EDRI_AGAIN;
+    }
+    run_t run = {.base_ms = base_ms};
+    if (box_put(
+            self->out, item.data, item.len, &run, blob_p, *blob_p != NULL)) {
+        ring(self, NULL, 0);
+    }
+    *blob_p = NULL;
+    return EDRI_OK;
+}
+
+bool
+port_is_open(edri_port_t *self, const typeref_t *ref)
+{
+    bool closed = atomic_load(&ref->closed);
+    if (closed) {
+        ask_gate(self, ref);
+    }
+    return !closed;
 }
 
 // ----- asking
@@ -729,6 +827,13 @@ edri_port_poll(edri_port_t *self, int timeout_ms)
     }
 }
 
+void
+port_ask_flush(edri_port_t *self)
+{
+    self->flushed = false;
+    ring(self, (char[]){BELL_FLUSH}, 1);
+}
+
 edri_err_t
 edri_port_flush(edri_port_t *self, int timeout_ms)
 {
@@ -736,8 +841,7 @@ edri_port_flush(edri_port_t *self, int timeout_ms)
         return EDRI_STATE;
     }
     int64_t deadline = timeout_ms < 0 ? -1 : clock_ms() + timeout_ms;
-    self->flushed = false;
-    ring(self, (char[]){BELL_FLUSH}, 1);
+    port_ask_flush(self);
     while (!self->flushed) {
         edri_err_t err = port_sleep(self, deadline);
         if (err != EDRI_OK) {

@@ -8,11 +8,15 @@
 // boxes"; the few others are below.  Only the owner's thread touches the
 // socket.  A thread waits in one place only, for its bell, whatever it waits
 // for: replies, room, an open gate.
+//
+// In a worker's process the router is far away: there the bell is the carrier
+// to the node, and ringing it carries the box's content off (worker.c).
 
 #ifndef NODE_PORT_H
 #define NODE_PORT_H
 
 #include <pthread.h>
+#include <zmq.h>
 
 #include "base/box.h"
 #include "base/map.h"
@@ -57,6 +61,18 @@ typedef enum port_drain {
     DRAIN_ASKED, // by the router, which waits
     DRAIN_TOLD   // by the manager, whose hook has returned
 } port_drain_t;
+// bell_t is how a port wakes the other end of its boxes and is woken by it.
+typedef struct bell {
+    // ring says a word to the other end; no bytes: look into your box.
+    void (*ring)(edri_port_t *self, const void *word, size_t size);
+    // wait waits for any word until deadline_ms (-1: for ever) and notes it in
+    // 'flushed' and 'quit'.  Returns EDRI_OK or EDRI_DEADLINE.
+    edri_err_t (*wait)(edri_port_t *self, int64_t deadline_ms);
+    // A reply is taken whatever else was not: it need not wait.
+    bool takes_replies;
+    // use is called when a type is used for the first time; may be NULL.
+    void (*use)(edri_port_t *self, const edri_type_t *type);
+} bell_t;
 
 struct edri_port {
     uint32_t magic;
@@ -66,7 +82,8 @@ struct edri_port {
     pthread_t owner;
     box_t *out; // to the router
     box_t *in;  // from the router
-    void *bell; // DEALER
+    const bell_t *bell;
+    void *other_end; // the bell's: a DEALER; in a worker's process the worker
     // set before attaching, read by the router
     const char *manager; // name; NULL: no demands
     const demand_t *demands;
@@ -113,6 +130,16 @@ struct edri_port {
 // come from 'like' (NULL: a plain port).  NULL when the node has stopped.
 edri_port_t *port_new(edri_node_t *node, const edri_port_t *like);
 
+// port_new_far makes the port of a worker's process, with its number and the
+// id after which its own count; 'other_end' is the bell's.  Never fails.
+edri_port_t *port_new_far(
+    edri_node_t *node, const bell_t *bell, void *other_end, uint64_t last_id);
+
+// port_wait_with waits for the bell or for one of 'items', of which the first
+// is filled in here.  Returns as port_sleep.  Not for a port of port_new_far.
+edri_err_t port_wait_with(
+    edri_port_t *self, zmq_pollitem_t *items, int count, int64_t deadline_ms);
+
 // port_sleep waits for the bell until deadline_ms (clock_ms; -1: for ever).
 // Returns EDRI_OK when rung, EDRI_DEADLINE, EDRI_CLOSED once the node stops.
 edri_err_t port_sleep(edri_port_t *self, int64_t deadline_ms);
@@ -152,8 +179,22 @@ uint64_t port_missed(edri_port_t *self);
 // router when it waits for that.
 void port_begun(edri_port_t *self, token_t *token, uint32_t events);
 
+// port_pass sends an envelope that was made elsewhere, with its attachment,
+// which is then taken over.  Returns EDRI_OK, or EDRI_AGAIN: the port is full,
+// and the bell will be rung.
+edri_err_t port_pass(edri_port_t *self, slice_t item, int64_t base_ms,
+    blob_t **blob_p) EDRI_MUST_CHECK;
+
+// port_is_open says whether the gate of a type is; if not the bell will be rung.
+bool port_is_open(edri_port_t *self, const typeref_t *ref);
+
+// port_ask_flush asks the router to say when all that was emitted has been
+// sent; 'flushed' tells.
+void port_ask_flush(edri_port_t *self);
+
 // port_reply sends the end of a request: a packed reply, or an error with a
 // text.  'asked' is the request's envelope, 'life' where it came from.
+// 'reply' may be NULL: the end of a notification in a worker's process.
 void port_reply(edri_port_t *self, const envelope_t *asked, uint64_t life,
     edri_err_t err, const char *text, const ProtobufCMessage *reply);
 

@@ -137,6 +137,9 @@ edri_task_remaining_ms(const edri_task_t *self)
 bool
 edri_task_cancelled(const edri_task_t *self)
 {
+    if (self->far) {
+        (void)port_sleep(self->port, 0); // the node may have said so
+    }
     return atomic_load_explicit(&self->cancelled_ms, memory_order_relaxed) !=
                0 ||
            (self->deadline_ms >= 0 && clock_ms() >= self->deadline_ms);
@@ -342,7 +345,10 @@ run_notification(edri_task_t *self, slice_t body)
 {
     begin_work(self);
     edri_err_t err = handle(self, body, &(ProtobufCMessage *){NULL});
-    if (err != EDRI_OK) {
+    if (self->far) {
+        port_reply(self->port, &self->env, self->life, err, self->text, NULL);
+        err = EDRI_OK; // the node sees to it
+    } else if (err != EDRI_OK) {
         edri_log_warn("HANDLER-FAILED", "type=%s error=%s text=\"%s\"",
             self->handler->type->name, edri_err_name(err),
             self->text != NULL ? self->text : "");

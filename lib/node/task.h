@@ -19,7 +19,8 @@ typedef struct handler {
     edri_observe_fn *observe;
     edri_fn_t fn; // the user's function
     edri_workers_t workers;
-    struct pool *pool;      // EDRI_THREADS
+    const char *program;    // runs it in processes; NULL: this one
+    struct pool *pool;      // of threads or processes
     bool replay;            // wants what is retained,
     uint32_t replay_age_ms; // none older; 0: all
 } handler_t;
@@ -56,6 +57,7 @@ struct edri_task {
     char *text;                    // of the failure, in the arena
     uint64_t missed;               // events that were dropped before it
     uint32_t attempt;              // tries of it here before this one
+    bool far; // the node waits for a reply to any event, and counts
 };
 
 // task_run unpacks the event, calls the handler and sends the reply or error.

@@ -408,3 +408,14 @@ envelope_copy(const envelope_t *env, size_t *size_p)
     *size_p = size;
     return room;
 }
+
+uint8_t *
+batch_wrap(slice_t content, size_t *size_p)
+{
+    *size_p = 1 + varint_size(content.len) + content.len;
+    uint8_t *batch = mem_resize(NULL, *size_p);
+    batch[0] = 0x0a;
+    uint8_t *at = put_varint(batch + 1, content.len);
+    memcpy(at, content.data, content.len);
+    return batch;
+}

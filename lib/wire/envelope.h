@@ -96,6 +96,9 @@ envelope_movable(uint32_t flags)
 // Batch are skipped.
 bool batch_next(slice_t *batch, slice_t *item, slice_t *content);
 
+// batch_wrap makes a batch of one envelope; the caller frees it.
+uint8_t *batch_wrap(slice_t content, size_t *size_p);
+
 // batch_count counts the envelopes of a batch, as far as it is well-formed.
 size_t batch_count(slice_t batch);
 

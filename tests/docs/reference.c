@@ -26,13 +26,19 @@ print_settings(void)
            "names file and line, variable or flag, and what fits.\n\n");
     settings_print_markdown(
         node_rows, "Node: edri-node, and every program with a node", stdout);
-    printf("\nIn the file, `managers` holds a section for each plugin that "
-           "`edri-node` loads:\n\n"
-           "```\nmanagers\n    counter\n        plugin = libcounter.so\n"
-           "        set\n            limit = 10\n```\n\n"
-           "`plugin` is the path of the shared object (a plain name is looked "
-           "for as `dlopen` does); what stands\nbelow `set` is the plugin's "
-           "own, see `edri_manager_setting`.\n\n");
+    printf(
+        "\nIn the file, `managers` may hold a section for each manager, and "
+        "does for each plugin that\n`edri-node` loads:\n\n"
+        "```\nmanagers\n    counter\n        plugin = libcounter.so\n"
+        "        mode = processes:2\n        set\n            limit = 10\n"
+        "```\n\n"
+        "`plugin` is the path of the shared object (a plain name is looked "
+        "for as `dlopen` does). `mode` says\nwho runs its handlers, "
+        "whatever the code says: `method`, `threads:N`, `processes:N`, "
+        "`fresh` or\n`fresh:N` (a process for each event, N at once). "
+        "`program` is another program, with arguments,\nthat runs them in "
+        "these processes (see [protocol.md](protocol.md)). What stands below "
+        "`set` is\nthe manager's own, see `edri_manager_setting`.\n\n");
     settings_print_markdown(switch_rows, "Switch: edri-switch", stdout);
 }
 

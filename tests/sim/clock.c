@@ -43,6 +43,12 @@ clock_tick_ms(clock_tick_t *self)
     return clock_ms();
 }
 
+struct timespec
+clock_until(int64_t at_ms)
+{
+    return (struct timespec){.tv_sec = at_ms / 1000};
+}
+
 int64_t
 clock_unix_us(void)
 {

@@ -30,7 +30,9 @@
     X(NODE_DIED, 20, "node ended")                            \
     X(DRAINING, 21, "receiver is shutting down")              \
     X(REPLACED, 22, "another node took the name")             \
-    X(LOST, 23, "lost on a link that broke")
+    X(LOST, 23, "lost on a link that broke")                  \
+    X(WORKER_DIED, 24, "the worker's process ended")          \
+    X(QUARANTINED, 25, "it has ended too many workers")
 
 // edri_err_t is what every function that can fail returns; EDRI_OK is 0.
 typedef enum edri_err {

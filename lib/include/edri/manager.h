@@ -12,7 +12,9 @@
 
 typedef struct edri_manager edri_manager_t;
 
-// edri_workers_t says who runs a handler; write EDRI_METHOD or EDRI_THREADS(n).
+// edri_workers_t says who runs a handler; write one of the four below.  The
+// configuration may say something else for all handlers of a manager:
+// managers/NAME/mode = method | threads:N | processes:N | fresh[:N].
 typedef struct edri_workers {
     uint16_t kind;
     uint16_t count;
@@ -23,6 +25,19 @@ typedef struct edri_workers {
 
 // In a pool of n threads, 1 to 256: up to n events of this handler at once.
 #define EDRI_THREADS(n) ((edri_workers_t){1, (n)})
+
+// In a pool of n processes, 1 to 256: a handler that crashes, or is killed,
+// ends its own event and nothing else.  The processes are this program, started
+// again with the same arguments: main() runs in each of them up to
+// edri_node_start or edri_node_run, which do not return there.  So each has a
+// state of its own (edri_manager_set_state), and what main() does before is done
+// in each.  A program has one node then.  They begin with SIGTERM and SIGINT
+// blocked and without standard input, and end with the node.
+#define EDRI_PROCESSES(n) ((edri_workers_t){2, (n)})
+
+// In a process of its own for each event; as many at once as there are
+// processors, at least 2.
+#define EDRI_FRESH_PROCESS ((edri_workers_t){3, 0})
 
 // edri_handle_fn calls a typed handler: unpacked event in, reply out (NULL for
 // notifications).  Written by protoc-gen-edri.

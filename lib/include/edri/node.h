@@ -66,6 +66,8 @@ edri_err_t edri_node_load_plugins(edri_node_t *self);
 // EDRI_MISMATCH when a type differs from what the network knows; or what a
 // hook, or a worker's own state (edri_manager_worker_state) returned.  After an
 // error the node is stopped; edri_node_error says more.
+// In a process that runs handlers for a node (EDRI_PROCESSES) it does not
+// return: it runs them, and ends the process.
 edri_err_t edri_node_start(edri_node_t *self) EDRI_MUST_CHECK;
 
 // edri_node_stop ends a started node.  With drain_ms > 0 it first withdraws its

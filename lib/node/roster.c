@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT
+// roster.c - what the processes of one pool share: how to start one, and which
+// events have ended some.
+
+#include "node/roster.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "node/workers.h"
+
+// split_words splits a command at its blanks; one block, freed with free().
+static char **
+split_words(const char *command)
+{
+    size_t size = strlen(command) + 1;
+    char **words = mem_new((size / 2 + 2) * sizeof *words + size);
+    char *text = memcpy(words + size / 2 + 2, command, size);
+    char *rest = NULL;
+    size_t count = 0;
+    for (char *word = strtok_r(text, " \t", &rest); word != NULL;
+         word = strtok_r(NULL, " \t", &rest)) {
+        words[count++] = word;
+    }
+    return words;
+}
+
+roster_t *
+roster_new(const handler_t *handler, edri_node_t *node, const atomic_bool *stop)
+{
+    const settings_t *settings = node->settings;
+    roster_t *self = mem_new(sizeof *self);
+    self->handler = handler;
+    self->node = node;
+    self->stop = stop;
+    self->fresh = handler->workers.kind == WORKERS_FRESH;
+    self->args = handler->program != NULL ? split_words(handler->program)
+                                          : process_own_args();
+    self->backoff =
+        (backoff_t){.min_ms = settings_int(settings, "worker.backoff_min"),
+            .max_ms = settings_int(settings, "worker.backoff_max")};
+    self->start_ms = settings_int(settings, "worker.start");
+    self->grace_ms = settings_int(settings, "worker.grace");
+    self->kills_max = (uint32_t)settings_int(settings, "worker.kills");
+    (void)pthread_mutex_init(&self->lock, NULL);
+    return self;
+}
+
+void
+roster_destroy(roster_t **self_p)
+{
+    roster_t *self = *self_p;
+    *self_p = NULL;
+    if (self != NULL) {
+        (void)pthread_mutex_destroy(&self->lock);
+        free(self->args);
+        free(self);
+    }
+}
+
+// ----- starting and ending
+
+// hire_ours starts this program again, with one end of a socket pair.
+static edri_err_t
+hire_ours(const roster_t *self, hand_t *hand, const char **why_p)
+{
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
+        *why_p = strerror(errno);
+        return EDRI_SYSTEM;
+    }
+    process_plan_t plan = {.path = "/proc/self/exe",
+        .argv = self->args,
+        .variable = "EDRI_WORKER=fd:3", // PROCESS_FD
+        .inherits = ends[1],
+        .input = -1};
+    edri_err_t err = process_start(&hand->process, &plan, why_p);
+    (void)close(ends[1]);
+    hand->carrier = carrier_stream(ends[0], self->node->limits.body_max);
+    return err;
+}
+
+// meet makes a directory of our own and binds the carrier in it.
+static bool
+meet(const roster_t *self, hand_t *hand, char **endpoint_p)
+{
+    char directory[] = "/tmp/edri-XXXXXX";
+    if (mkdtemp(directory) == NULL) {
+        return false;
+    }
+    hand->directory = str_dup(directory);
+    *endpoint_p = str_printf("ipc://%s/worker", directory);
+    hand->carrier = carrier_pair(
+        self->node->zmq, *endpoint_p, true, self->node->limits.body_max);
+    return hand->carrier != NULL;
+}
+
+// hire_foreign starts another program.  It knows of our end by the end of its
+// standard input.
+static edri_err_t
+hire_foreign(const roster_t *self, hand_t *hand, const char **why_p)
+{
+    char *endpoint = NULL;
+    int ends[2] = {-1, -1};
+    if (!meet(self, hand, &endpoint) || pipe2(ends, O_CLOEXEC) != 0) {
+        *why_p = strerror(errno);
+        free(endpoint);
+        return EDRI_SYSTEM;
+    }
+    char *variable = str_printf("EDRI_WORKER=%s", endpoint);
+    process_plan_t plan = {.path = self->args[0],
+        .argv = self->args,
+        .variable = variable,
+        .inherits = -1,
+        .input = ends[0]};
+    edri_err_t err = process_start(&hand->process, &plan, why_p);
+    (void)close(ends[0]);
+    hand->lifeline = ends[1];
+    free(variable);
+    free(endpoint);
+    return err;
+}
+
+edri_err_t
+roster_hire(const roster_t *self, hand_t *hand, const char **why_p)
+{
+    *hand = (hand_t){.lifeline = -1};
+    if (self->args == NULL || self->args[0] == NULL) {
+        *why_p = "its command line is not known";
+        return EDRI_SYSTEM;
+    }
+    edri_err_t err = self->handler->program != NULL
+                         ? hire_foreign(self, hand, why_p)
+                         : hire_ours(self, hand, why_p);
+    if (err != EDRI_OK) {
+        free(roster_dismiss(hand, 0));
+    }
+    return err;
+}
+
+char *
+roster_dismiss(hand_t *hand, int64_t grace_ms)
+{
+    carrier_destroy(&hand->carrier);
+    if (hand->lifeline >= 0) {
+        (void)close(hand->lifeline);
+    }
+    char *how =
+        hand->process.pid > 0 ? process_reap(&hand->process, grace_ms) : NULL;
+    if (hand->directory != NULL) {
+        char *path = str_printf("%s/worker", hand->directory);
+        (void)unlink(path);
+        (void)rmdir(hand->directory);
+        free(path);
+        free(hand->directory);
+    }
+    *hand = (hand_t){.lifeline = -1};
+    return how;
+}
+
+// ----- events that end processes
+
+void
+roster_blame(roster_t *self, uint64_t life, uint64_t id)
+{
+    pthread_mutex_lock(&self->lock);
+    (void)kills_note(&self->kills, life, id);
+    pthread_mutex_unlock(&self->lock);
+}
+
+bool
+roster_barred(roster_t *self, uint64_t life, uint64_t id)
+{
+    pthread_mutex_lock(&self->lock);
+    bool barred = kills_of(&self->kills, life, id) >= self->kills_max;
+    pthread_mutex_unlock(&self->lock);
+    return barred;
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+// node/section.h - a manager's section in the configuration file.
+
+#ifndef NODE_SECTION_H
+#define NODE_SECTION_H
+
+#include "node/node.h"
+#include "node/workers.h"
+
+// section_t is managers/NAME; what is borrowed lives as long as the node.
+typedef struct section {
+    const char *plugin;  // a shared object; NULL: none
+    const char *program; // runs its handlers; NULL: this one
+    bool has_mode;
+    edri_workers_t mode; // of all its handlers
+} section_t;
+
+// section_read reads the section of a manager; without one all is empty.
+// Returns EDRI_OK, or EDRI_INVAL: the node's error names file and line.
+// Setting-up thread only.
+edri_err_t section_read(
+    edri_node_t *node, const char *name, section_t *self) EDRI_MUST_CHECK;
+
+// section_refuse says what is wrong with managers/NAME, or (not NULL) KEY in
+// it, and where that stands.  Returns EDRI_INVAL.
+edri_err_t section_refuse(
+    edri_node_t *node, const char *name, const char *key, const char *what);
+
+#endif

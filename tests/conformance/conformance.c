@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: MIT
+// conformance.c - the same handlers, whoever runs them.
+//
+// A program and not a Criterion suite: workers in processes start it again.
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "node/workers.h"
+#include "site.h"
+
+static bool
+is_far(edri_workers_t workers)
+{
+    return workers.kind == WORKERS_PROCESSES || workers.kind == WORKERS_FRESH;
+}
+
+// is_alone says whether one event at a time is handled.
+static bool
+is_alone(edri_workers_t workers)
+{
+    return workers.count == 1;
+}
+
+// ----- cases
+
+static void
+a_request_is_answered(site_t *site, edri_workers_t workers)
+{
+    Duty__Done *done = NULL;
+    check(site_do(site, "echo", 42, &done) == EDRI_OK, "%s",
+        edri_port_error(site->port));
+    check(done->number == 42 && streq(done->text, "echo"), "wrong reply");
+    check(is_far(workers) == (done->pid != (uint64_t)getpid()),
+        "handled in process %d", (int)done->pid);
+    duty_do_reply_free(&done);
+}
+
+static void
+a_notification_is_handled(site_t *site, edri_workers_t workers)
+{
+    (void)workers;
+    size_t before = site_seen(site, "noted");
+    site_note(site, "see", 7);
+    check(site_wait(site, "noted", before + 1), "not handled");
+}
+
+static void
+an_error_comes_with_its_text(site_t *site, edri_workers_t workers)
+{
+    (void)workers;
+    check(site_do(site, "fail", 9, NULL) == EDRI_NOT_FOUND, "%s",
+        edri_port_error(site->port));
+    check(streq(edri_port_error(site->port), "duty.Do: not found: no number 9"),
+        "%s", edri_port_error(site->port));
+    uint64_t failed = site_counter(site, "events.failed");
+    site_note(site, "fail", 9);
+    check(site_do(site, "echo", 0, NULL) == EDRI_OK, "the next one");
+    // One worker has ended the note before it took the request.
+    check(!is_alone(workers) || site_counter(site, "events.failed") >= failed,
+        "not counted");
+}
+
+static void
+what_a_handler_emits_comes_in_order(site_t *site, edri_workers_t workers)
+{
+    (void)workers;
+    size_t before = site_seen(site, "row");
+    check(site_do(site, "emit", 2000, NULL) == EDRI_OK, "%s",
+        edri_port_error(site->port));
+    check(site_wait(site, "row", before + 2000), "%zu came",
+        site_seen(site, "row") - before);
+    uint64_t next = 0;
+    for (size_t i = 0; i < site->count; i++) {
+        if (streq(site->seen[i].what, "row")) {
+            check(site->seen[i].number == next, "disorder at %d", (int)next);
+            next = (next + 1) % 2000;
+        }
+    }
+}
+
+static void
+a_type_that_only_the_handler_knows_is_emitted(
+    site_t *site, edri_workers_t workers)
+{
+    (void)workers;
+    uint64_t before = site_counter(site, "events.unclaimed");
+    for (uint64_t i = 1; i <= 3; i++) {
+        check(site_do(site, "lonely", 0, NULL) == EDRI_OK, "%s",
+            edri_port_error(site->port));
+        check(site_counter(site, "events.unclaimed") == before + i,
+            "it did not come");
+    }
+}
+
+static void
+a_handler_may_ask(site_t *site, edri_workers_t workers)
+{
+    (void)workers;
+    Duty__Done *done = NULL;
+    check(site_do(site, "ask", 10, &done) == EDRI_OK, "%s",
+        edri_port_error(site->port));
+    check(done->number == 11, "the wrong answer");
+    duty_do_reply_free(&done);
+    size_t before = site_seen(site, "answered");
+    check(site_do(site, "ask_async", 20, NULL) == EDRI_OK, "async");
+    check(site_wait(site, "answered", before + 1), "no callback");
+    check(site_do(site, "ask_all", 30, &done) == EDRI_OK, "all");
+    check(done->number == 11, "1 asked, 1 answered");
+    duty_do_reply_free(&done);
+    check(site_do(site, "nobody", 0, &done) == EDRI_OK, "nobody");
+    check(streq(done->text, "NO_RESPONDER"), "%s", done->text);
+    duty_do_reply_free(&done);
+}
+
+static const size_t sizes[] = {0, 8192, 8193, 200 << 10, 3 << 20};
+
+static void
+large_bodies_go_both_ways(site_t *site, edri_workers_t workers)
+{
+    (void)workers;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        Duty__Do request = DUTY__DO__INIT;
+        Duty__Done *done = NULL;
+        uint8_t *data = site_data(sizes[i]);
+        request.what = (char[]){"echo"};
+        request.data = (ProtobufCBinaryData){sizes[i], data};
+        check(duty_do_request(site->port, &request, 0, &done) == EDRI_OK,
+            "%zu: %s", sizes[i], edri_port_error(site->port));
+        check(done->data.len == sizes[i] &&
+                  site_whole(done->data.data, done->data.len),
+            "%zu bytes came damaged", sizes[i]);
+        duty_do_reply_free(&done);
+        free(data);
+    }
+}
+
+static void
+large_bodies_are_emitted(site_t *site, edri_workers_t workers)
+{
+    (void)workers;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        size_t before = site_seen(site, "large");
+        check(site_do(site, "emit_large", sizes[i], NULL) == EDRI_OK, "emit");
+        check(site_wait(site, "large", before + 1), "not emitted");
+    }
+    for (size_t i = 0; i < site->count; i++) {
+        check(site->seen[i].whole, "an emitted body came damaged");
+    }
+}
+
+static void
+a_task_knows_its_facts(site_t *site, edri_workers_t workers)
+{
+    (void)workers;
+    // Twice: the memory of one task is not the next one's.
+    uint64_t ids[2] = {0};
+    for (int i = 0; i < 2; i++) {
+        Duty__Done *done = NULL;
+        check(site_do(site, "facts", 0, &done) == EDRI_OK, "%s",
+            edri_port_error(site->port));
+        check(streq(done->text, "redelivered=0 missed=0 mine=1 type=duty.Do "
+                                "in_time=1"),
+            "%s", done->text);
+        ids[i] = done->number;
+        duty_do_reply_free(&done);
+    }
+    check(ids[0] != 0 && ids[0] != ids[1], "ids");
+}
+
+static void
+one_worker_keeps_the_order(site_t *site, edri_workers_t workers)
+{
+    uint64_t count = workers.kind == WORKERS_FRESH ? 20 : 500;
+    size_t before = site_seen(site, "noted");
+    size_t from = site->count;
+    for (uint64_t i = 0; i < count; i++) {
+        site_note(site, "see", i);
+    }
+    check(site_wait(site, "noted", before + count), "not all came");
+    uint64_t next = 0;
+    for (size_t i = from; i < site->count && is_alone(workers); i++) {
+        if (streq(site->seen[i].what, "noted")) {
+            check(site->seen[i].number == next++, "disorder");
+        }
+    }
+}
+
+static void
+what_is_too_late_is_not_begun(site_t *site, edri_workers_t workers)
+{
+    if (!is_alone(workers)) {
+        return;
+    }
+    size_t begun = site_seen(site, "begun");
+    size_t noted = site_seen(site, "noted");
+    uint64_t expired = site_counter(site, "events.expired");
+    Duty__Note note = DUTY__NOTE__INIT;
+    site_note(site, "work", 100);
+    check(site_wait(site, "begun", begun + 1), "not begun");
+    note.what = (char[]){"see"};
+    edri_emit_options_t options = {.ttl_ms = 20};
+    check(
+        edri_emit(site->port, &duty_note_type, &note.base, &options) == EDRI_OK,
+        "emit");
+    site_note(site, "see", 1); // behind it
+    check(site_wait(site, "noted", noted + 1), "the one behind");
+    check(site_seen(site, "noted") == noted + 1, "it was begun");
+    check(site_counter(site, "events.expired") == expired + 1, "not counted");
+}
+
+static void
+a_full_receiver_pushes_back(site_t *site, edri_workers_t workers)
+{
+    (void)workers;
+    Duty__Done *done = NULL;
+    site_hold(site, true);
+    check(site_do(site, "flood_no_wait", 0, &done) == EDRI_OK, "%s",
+        edri_port_error(site->port));
+    check(streq(done->text, "AGAIN"), "%s", done->text);
+    duty_do_reply_free(&done);
+    check(site_do(site, "flood", 0, &done) == EDRI_OK, "%s",
+        edri_port_error(site->port));
+    check(streq(done->text, "OVERLOADED"), "%s", done->text);
+    duty_do_reply_free(&done);
+    site_hold(site, false);
+    check(site_do(site, "echo", 0, NULL) == EDRI_OK, "after that");
+}
+
+static void
+a_handler_may_end_the_node(site_t *site, edri_workers_t workers)
+{
+    (void)workers;
+    check(site_do(site, "quit", 0, NULL) == EDRI_OK, "quit");
+    check(edri_node_wait(site->node) == EDRI_OK, "wait");
+}
+
+static void
+draining_finishes_what_was_begun(site_t *site, edri_workers_t workers)
+{
+    (void)workers;
+    size_t begun = site_seen(site, "begun");
+    size_t ended = site_seen(site, "ended");
+    site_note(site, "work", 200);
+    site_note(site, "work", 201); // at one worker: queued
+    check(site_wait(site, "begun", begun + 1), "not begun");
+    check(edri_node_stop(site->node, 10000) == EDRI_OK, "not drained");
+    check(site_seen(site, "ended") == ended + 2, "it was cut off");
+}
+
+// ----- running
+
+typedef struct test_case {
+    const char *name;
+    void (*run)(site_t *site, edri_workers_t workers);
+} test_case_t;
+
+#define CASE(name)  \
+    {               \
+#name, name \
+    }
+
+// clang-format off
+static const test_case_t cases[] = {
+    CASE(a_request_is_answered),
+    CASE(a_notification_is_handled),
+    CASE(an_error_comes_with_its_text),
+    CASE(what_a_handler_emits_comes_in_order),
+    CASE(a_type_that_only_the_handler_knows_is_emitted),
+    CASE(a_handler_may_ask),
+    CASE(large_bodies_go_both_ways),
+    CASE(large_bodies_are_emitted),
+    CASE(a_task_knows_its_facts),
+    CASE(one_worker_keeps_the_order),
+    CASE(what_is_too_late_is_not_begun),
+    CASE(a_full_receiver_pushes_back),
+    CASE(a_handler_may_end_the_node),
+    CASE(draining_finishes_what_was_begun), // last: it ends the node
+};
+// clang-format on
+
+// is_wanted says whether a case was named, or none.
+static bool
+is_wanted(const site_t *site, const char *name)
+{
+    char **args = NULL;
+    int count = edri_node_args(site->node, &args);
+    bool wanted = count == 2;
+    for (int i = 2; i < count; i++) {
+        wanted = wanted || streq(args[i], name);
+    }
+    return wanted;
+}
+
+int
+main(int argc, char **argv)
+{
+    edri_workers_t workers;
+    if (argc < 2 || !workers_read(argv[1], &workers)) {
+        fprintf(stderr, "usage: conformance MODE [--config FILE] [CASE]...\n");
+        return 2;
+    }
+    edri_log_set(edri_log_stderr, NULL, EDRI_LOG_ERROR);
+    // With a file it says the kind, and the code another.
+    site_t *site = site_new(argc, argv, argc > 2 ? EDRI_THREADS(2) : workers);
+    (void)edri_node_set(site->node, "emit.wait", "300ms");
+    (void)edri_node_set(site->node, "node.manager_queue", "64K");
+    (void)edri_node_set(site->node, "node.port_queue", "64K");
+    site_start(site);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        if (is_wanted(site, cases[i].name)) {
+            cases[i].run(site, workers);
+            printf("ok %s: %s\n", argv[1], cases[i].name);
+            (void)fflush(stdout);
+        }
+    }
+    site_free(&site);
+    return 0;
+}

@@ -1,0 +1,3 @@
+managers
+    work
+        program = /nothing/there --at all
