@@ -748,14 +748,14 @@ edri_request(edri_port_t *self, const edri_type_t *type,
     ProtobufCMessage **reply_p)
 {
     ask_t ask = {0};
-    *reply_p = NULL;
     edri_err_t err = begin_request(self, type, message, timeout_ms, &ask);
     if (err == EDRI_OK) {
         err = ask_wait(self, &ask);
     }
-    if (err == EDRI_OK) {
-        *reply_p = ask.reply;
-    } else if (ask.reply != NULL) {
+    if (reply_p != NULL) {
+        *reply_p = err == EDRI_OK ? ask.reply : NULL;
+    }
+    if ((err != EDRI_OK || reply_p == NULL) && ask.reply != NULL) {
         protobuf_c_message_free_unpacked(ask.reply, NULL);
     }
     return err;

@@ -85,7 +85,8 @@ declare_request(text_t *out, const event_t *event, const words_t *w)
         "extern const edri_type_t %s_type;\n\n"
         "// %s_request asks and waits for the reply; results and errors as\n"
         "// edri_request (edri/port.h).  timeout_ms 0: %u ms.  On EDRI_OK "
-        "the caller\n// owns *reply_p and frees it with %s_reply_free.\n"
+        "the caller\n// owns *reply_p and frees it with %s_reply_free; "
+        "NULL: not wanted.\n"
         "edri_err_t %s_request(edri_port_t *port, const %s *request,\n"
         "    uint32_t timeout_ms, %s **reply_p);\n\n",
         event->name, event->options.reply, w->ours, w->ours,
@@ -324,9 +325,10 @@ define_request(text_t *out, const words_t *w)
         "    uint32_t timeout_ms, %s **reply_p)\n{\n"
         "    ProtobufCMessage *reply = NULL;\n"
         "    edri_err_t err = edri_request(port, &%s_type,\n"
-        "        request != NULL ? &request->base : NULL, timeout_ms, "
-        "&reply);\n"
-        "    *reply_p = (%s *)reply;\n    return err;\n}\n\n",
+        "        request != NULL ? &request->base : NULL, timeout_ms,\n"
+        "        reply_p != NULL ? &reply : NULL);\n"
+        "    if (reply_p != NULL) {\n"
+        "        *reply_p = (%s *)reply;\n    }\n    return err;\n}\n\n",
         w->ours, w->type, w->reply, w->ours, w->reply);
     text_add(out,
         "void\n%s_reply_free(%s **reply_p)\n{\n"

@@ -162,8 +162,8 @@ a_task_knows_its_facts(site_t *site, edri_workers_t workers)
         Duty__Done *done = NULL;
         check(site_do(site, "facts", 0, &done) == EDRI_OK, "%s",
             edri_port_error(site->port));
-        check(streq(done->text, "redelivered=0 missed=0 mine=1 type=duty.Do "
-                                "in_time=1"),
+        check(streq(done->text, "redelivered=0 missed=0 mine=1 sender=site "
+                                "attempt=0 own=1 type=duty.Do in_time=1"),
             "%s", done->text);
         ids[i] = done->number;
         duty_do_reply_free(&done);
@@ -210,6 +210,48 @@ what_is_too_late_is_not_begun(site_t *site, edri_workers_t workers)
     check(site_wait(site, "noted", noted + 1), "the one behind");
     check(site_seen(site, "noted") == noted + 1, "it was begun");
     check(site_counter(site, "events.expired") == expired + 1, "not counted");
+}
+
+static void
+what_fails_is_tried_again(site_t *site, edri_workers_t workers)
+{
+    Duty__Try event = DUTY__TRY__INIT;
+    (void)workers;
+    size_t before = site_seen(site, "tried");
+    uint64_t retried = site_counter(site, "events.retried");
+    check(duty_try_emit(site->port, &event) == EDRI_OK, "emit");
+    check(site_wait(site, "tried", before + 1), "not tried often enough");
+    check(site_counter(site, "events.retried") == retried + 2, "not counted");
+}
+
+static void
+on_end(const edri_answer_t *answer, const Duty__Done *done, void *arg)
+{
+    (void)done;
+    *(edri_err_t *)arg = answer->err;
+}
+
+static void
+a_cancel_reaches_the_handler(site_t *site, edri_workers_t workers)
+{
+    Duty__Do request = DUTY__DO__INIT;
+    edri_err_t err = EDRI_OK;
+    (void)workers;
+    size_t begun = site_seen(site, "begun");
+    size_t unwanted = site_seen(site, "unwanted");
+    request.what = (char[]){"until_unwanted"};
+    check(
+        duty_do_request_async(site->port, &request, 0, on_end, &err) == EDRI_OK,
+        "request");
+    check(site_wait(site, "begun", begun + 1), "not begun");
+    check(edri_request_cancel(site->port, edri_port_last_request(site->port)) ==
+              EDRI_OK,
+        "cancel");
+    check(err == EDRI_CANCELLED, "%s", edri_err_name(err));
+    check(site_wait(site, "unwanted", unwanted + 1), "it was not told");
+    check(duty_do_request(site->port, &request, 50, NULL) == EDRI_DEADLINE,
+        "a deadline");
+    check(site_wait(site, "unwanted", unwanted + 2), "it does not see that");
 }
 
 static void
@@ -276,6 +318,8 @@ static const test_case_t cases[] = {
     CASE(a_task_knows_its_facts),
     CASE(one_worker_keeps_the_order),
     CASE(what_is_too_late_is_not_begun),
+    CASE(what_fails_is_tried_again),
+    CASE(a_cancel_reaches_the_handler),
     CASE(a_full_receiver_pushes_back),
     CASE(a_handler_may_end_the_node),
     CASE(draining_finishes_what_was_begun), // last: it ends the node
@@ -306,6 +350,7 @@ main(int argc, char **argv)
     edri_log_set(edri_log_stderr, NULL, EDRI_LOG_ERROR);
     // With a file it says the kind, and the code another.
     site_t *site = site_new(argc, argv, argc > 2 ? EDRI_THREADS(2) : workers);
+    (void)edri_node_set(site->node, "node.name", "site");
     (void)edri_node_set(site->node, "emit.wait", "300ms");
     (void)edri_node_set(site->node, "node.manager_queue", "64K");
     (void)edri_node_set(site->node, "node.port_queue", "64K");

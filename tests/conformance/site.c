@@ -154,10 +154,11 @@ facts(edri_task_t *task, Duty__Done *done)
         room[i] = 1;
     }
     done->text = edri_task_printf(task,
-        "redelivered=%d missed=%d mine=%d "
+        "redelivered=%d missed=%d mine=%d sender=%s attempt=%d own=%d "
         "type=%s in_time=%d",
         edri_task_redelivered(task), (int)edri_task_missed(task), mine,
-        edri_task_type(task)->name,
+        edri_task_sender(task), (int)edri_task_attempt(task),
+        streq(edri_task_worker_state(task), "own"), edri_task_type(task)->name,
         edri_task_remaining_ms(task) > 0 &&
             edri_task_remaining_ms(task) <= 20000);
     done->number = edri_task_id(task);
@@ -173,6 +174,20 @@ emit_row(edri_port_t *port, uint64_t count)
         err = emit_seen(port, "row", i, 10);
     }
     return err == EDRI_OK ? edri_port_flush(port, 10000) : err;
+}
+
+// until_unwanted goes on until nobody waits for the task any more.
+static edri_err_t
+until_unwanted(edri_task_t *task)
+{
+    edri_port_t *port = edri_task_port(task);
+    edri_err_t err = emit_seen(port, "begun", 0, 0);
+    for (int i = 0; i < 20000 && !edri_task_cancelled(task); i++) {
+        work_for(1);
+    }
+    return err == EDRI_OK && edri_task_cancelled(task)
+               ? emit_seen(port, "unwanted", 0, 0)
+               : err;
 }
 
 // act does what an event asks for.
@@ -195,6 +210,9 @@ act(edri_task_t *task, const char *what, uint64_t number)
         edri_err_t err = emit_seen(port, "begun", number, 0);
         work_for(number);
         return err == EDRI_OK ? emit_seen(port, "ended", number, 0) : err;
+    }
+    if (streq(what, "until_unwanted")) {
+        return until_unwanted(task);
     }
     if (streq(what, "lonely")) {
         Duty__Lonely lonely = DUTY__LONELY__INIT;
@@ -255,6 +273,27 @@ on_note(edri_task_t *task, const Duty__Note *note)
     return act(task, note->what, note->number);
 }
 
+// on_try succeeds with the third attempt.
+static edri_err_t
+on_try(edri_task_t *task, const Duty__Try *event)
+{
+    uint32_t attempt = edri_task_attempt(task);
+    if (attempt < 2) {
+        end_process(event->what);
+        return edri_task_fail(task, EDRI_FAILED, "attempt %u", attempt);
+    }
+    return emit_seen(edri_task_port(task),
+        edri_task_redelivered(task) ? "tried" : "not marked", attempt, 0);
+}
+
+// Every worker has a word of its own.
+static edri_err_t
+begin_worker(edri_manager_t *manager, void *state, void **worker_p)
+{
+    *worker_p = str_dup(manager == state ? "own" : "wrong");
+    return EDRI_OK;
+}
+
 // ----- what the node sees of it
 
 static edri_err_t
@@ -310,6 +349,8 @@ site_new(int argc, char **argv, edri_workers_t workers)
     (void)duty_do_handle(work, on_do, workers);
     (void)duty_again_handle(work, on_again, workers);
     (void)duty_note_handle(work, on_note, workers);
+    (void)duty_try_handle(work, on_try, workers);
+    (void)edri_manager_worker_state(work, begin_worker, free);
     edri_manager_t *sink = edri_node_manager(self->node, "sink");
     (void)edri_manager_set_state(sink, self, NULL);
     (void)duty_seen_handle(sink, on_seen, EDRI_METHOD);

@@ -57,7 +57,7 @@ a_worker_that_is_killed_is_replaced(site_t *site)
 {
     site_start(site);
     check(site_do(site, "echo", 1, NULL) == EDRI_OK, "echo");
-    wait_for(site_counter(site, "workers.started") == 3); // all pools
+    wait_for(site_counter(site, "workers.started") == 4); // all pools
     size_t before = open_descriptors();
     for (int i = 0; i < 3; i++) {
         expect_death(site, "kill", "was killed by signal 9 (Killed)");
@@ -93,8 +93,8 @@ an_idle_worker_that_ends_is_replaced(site_t *site)
     // Nothing asks for it: the pool sees to it by itself.
     wait_for(site_counter(site, "workers.died") == 1);
     check(site_counter(site, "workers.died") == 1, "it was not seen");
-    wait_for(site_counter(site, "workers.started") == 4);
-    check(site_counter(site, "workers.started") == 4, "it was not replaced");
+    wait_for(site_counter(site, "workers.started") == 5);
+    check(site_counter(site, "workers.started") == 5, "it was not replaced");
     check(site_do(site, "echo", 1, NULL) == EDRI_OK, "%s",
         edri_port_error(site->port));
 }
@@ -145,6 +145,52 @@ a_barred_event_leaves_the_next_worker_alone(site_t *site)
 }
 
 static void
+a_try_that_ends_its_worker_is_made_again(site_t *site)
+{
+    Duty__Try event = DUTY__TRY__INIT;
+    site_start(site);
+    event.what = (char[]){"exit"};
+    check(duty_try_emit(site->port, &event) == EDRI_OK, "emit");
+    check(site_wait(site, "tried", 1), "not tried often enough");
+    check(site_counter(site, "workers.died") == 2, "two died");
+    check(site_counter(site, "events.dead") == 0, "nothing is dead");
+}
+
+static void
+on_end(const edri_answer_t *answer, const Duty__Done *done, void *arg)
+{
+    (void)done;
+    *(edri_err_t *)arg = answer->err;
+}
+
+static void
+a_task_that_nobody_waits_for_ends_its_worker(site_t *site)
+{
+    Duty__Do request = DUTY__DO__INIT;
+    edri_err_t err = EDRI_OK;
+    (void)edri_node_set(site->node, "worker.grace", "50ms");
+    site_start(site);
+    request.what = (char[]){"work"};
+    request.number = 60000; // and does not look whether it is wanted
+    check(
+        duty_do_request_async(site->port, &request, 0, on_end, &err) == EDRI_OK,
+        "request");
+    check(site_wait(site, "begun", 1), "not begun");
+    check(edri_request_cancel(site->port, edri_port_last_request(site->port)) ==
+              EDRI_OK,
+        "cancel");
+    wait_for(site_counter(site, "workers.died") == 1);
+    check(site_counter(site, "workers.died") == 1, "after a cancel");
+    check(duty_do_request(site->port, &request, 100, NULL) == EDRI_DEADLINE,
+        "a deadline");
+    wait_for(site_counter(site, "workers.died") == 2);
+    check(site_counter(site, "workers.died") == 2, "after the deadline");
+    check(site_do(site, "echo", 1, NULL) == EDRI_OK, "%s",
+        edri_port_error(site->port));
+    check(site_counter(site, "events.quarantined") == 0, "none is to blame");
+}
+
+static void
 a_worker_that_never_is_ready_is_given_up(site_t *site)
 {
     (void)setenv("WORK_END_AT_START", "1", 1);
@@ -154,8 +200,8 @@ a_worker_that_never_is_ready_is_given_up(site_t *site)
     check(strstr(edri_port_error(site->port), "exited with status 7") != NULL,
         "%s", edri_port_error(site->port));
     check(site_do(site, "echo", 1, NULL) == EDRI_WORKER_DIED, "again");
-    // Three pools, back-off from 50 ms on: no spinning.
-    check(site_counter(site, "workers.started") < 60, "it spins");
+    // Four pools, back-off from 50 ms on: no spinning.
+    check(site_counter(site, "workers.started") < 80, "it spins");
     (void)unsetenv("WORK_END_AT_START");
 }
 
@@ -255,7 +301,7 @@ a_node_that_is_killed_takes_its_workers_along(site_t *site)
     }
     check(read(pipes[0], &byte, 1) == 1, "read");
     size_t count = children_of(child, pids, 16);
-    check(count == 3, "%zu workers of 3 pools", count);
+    check(count == 4, "%zu workers of 4 pools", count);
     check(
         kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child, "kill");
     for (size_t i = 0; i < count; i++) {
@@ -285,6 +331,8 @@ static const test_case_t cases[] = {
     CASE(an_idle_worker_that_ends_is_replaced),
     CASE(an_event_that_ends_its_workers_is_quarantined),
     CASE(a_barred_event_leaves_the_next_worker_alone),
+    CASE(a_try_that_ends_its_worker_is_made_again),
+    CASE(a_task_that_nobody_waits_for_ends_its_worker),
     CASE(a_worker_that_never_is_ready_is_given_up),
     CASE(a_program_that_does_not_exist_is_said),
     CASE(signals_to_the_group_leave_workers_to_the_node),

@@ -35,10 +35,15 @@ def on_note(task, note):
     act(note)
 
 
+def on_try(task, event):
+    act(event)
+
+
 edri_worker.run(
     {
         "duty.Do": (duty_pb2.Do, on_do),
         "duty.Again": (duty_pb2.Again, on_again),
         "duty.Note": (duty_pb2.Note, on_note),
+        "duty.Try": (duty_pb2.Try, on_try),
     }
 )

@@ -98,10 +98,11 @@ typedef edri_err_t edri_worker_begin_fn(
 typedef void edri_worker_end_fn(void *worker);
 
 // edri_manager_worker_state gives every worker of the manager something of its
-// own: each thread of its pools, and the manager's thread when it runs methods
-// or observers.  Both are called in the worker's thread: 'begin' before its
-// first task, 'end' (or NULL) after its last.  A thread that takes the place of
-// one that is stuck begins anew.  Before edri_node_start only.
+// own: each thread or process of its pools, and the manager's thread when it runs
+// methods or observers.  Both are called in the worker's thread: 'begin' before
+// its first task, 'end' (or NULL) after its last.  A worker that takes the place
+// of another begins anew; a process whose 'begin' fails is one that did not
+// start.  Before edri_node_start only.
 // Returns EDRI_OK, EDRI_INVAL without 'begin', EDRI_STATE after start.
 edri_err_t edri_manager_worker_state(
     edri_manager_t *self, edri_worker_begin_fn *begin, edri_worker_end_fn *end);

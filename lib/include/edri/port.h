@@ -56,6 +56,7 @@ edri_err_t edri_emit_packed(edri_port_t *self, const edri_type_t *type,
 // the type's; what a handler asks, or a callback of what it asked, has at most
 // what is left of its task's deadline.  On EDRI_OK *reply_p is the caller's, to
 // be freed with protobuf_c_message_free_unpacked(reply, NULL); else it is NULL.
+// reply_p may be NULL: the reply is not wanted, only that there was one.
 // Returns EDRI_OK; EDRI_NO_RESPONDER, EDRI_RESPONDER_DIED, EDRI_DEADLINE,
 // EDRI_UNDECODABLE, EDRI_OVERLOADED; EDRI_CANCELLED as soon as the task that
 // asks is cancelled; whatever error the handler returned (its text in
