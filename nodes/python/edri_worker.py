@@ -50,6 +50,8 @@ class Task:
         self.id = envelope.id
         self.redelivered = head.to[0].redelivered
         self.missed = head.to[0].missed
+        self.attempt = envelope.attempt + head.to[0].attempt
+        self.sender = head.to[0].sender  # the node's name
 
 
 class _Worker:
