@@ -6,7 +6,9 @@
 
 #include <pthread.h>
 
+#include "edri/node.h"
 #include "schema/schema.h"
+#include "wire/frame.h"
 
 // learned_t keeps what they were built from as long as the node lives.
 typedef struct learned {
@@ -20,5 +22,11 @@ void learned_clear(learned_t *self);
 
 // learned_keep takes a schema over.  Any thread.
 void learned_keep(learned_t *self, schema_t *schema);
+
+// learned_offer makes the types that a worker's process emits known to the node;
+// the head has their files, unless the node knows these.  Any thread.  Returns
+// EDRI_OK, or an error with a text in 'why'.
+edri_err_t learned_offer(edri_node_t *node, const head_t *head,
+    const Edri__Link__Offer *offer, char *why, size_t why_size) EDRI_MUST_CHECK;
 
 #endif

@@ -17,7 +17,8 @@ edri_err_t manager_configure(edri_manager_t *self) EDRI_MUST_CHECK;
 
 // manager_handler returns what it does with events of a type, or NULL;
 // manager_crew what its workers have.
-const struct handler *manager_handler(const edri_manager_t *self, uint64_t type);
+const struct handler *manager_handler(
+    const edri_manager_t *self, uint64_t type);
 const struct crew *manager_crew(const edri_manager_t *self);
 
 // manager_start starts its thread and pools and waits until all are attached.

@@ -140,6 +140,15 @@ edri_port_t *port_new_far(
 edri_err_t port_wait_with(
     edri_port_t *self, zmq_pollitem_t *items, int count, int64_t deadline_ms);
 
+// port_check refuses NULL, a destroyed port and other threads' ports: EDRI_OK or
+// EDRI_STATE.  port_fail sets edri_port_error and returns 'err'.
+edri_err_t port_check(edri_port_t *self) EDRI_MUST_CHECK;
+edri_err_t port_fail(edri_port_t *self, edri_err_t err, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+// port_ring says a word to the other end (bell_t).
+void port_ring(edri_port_t *self, const void *word, size_t size);
+
 // port_sleep waits for the bell until deadline_ms (clock_ms; -1: for ever).
 // Returns EDRI_OK when rung, EDRI_DEADLINE, EDRI_CLOSED once the node stops.
 edri_err_t port_sleep(edri_port_t *self, int64_t deadline_ms);
@@ -161,6 +170,7 @@ bool port_asking(const edri_port_t *self);
 // port_has_load says whether port_next_load would find something; it does not
 // arm the box.
 bool port_has_load(const edri_port_t *self);
+
 // port_cancel tells the router that nobody waits for that request any more.
 void port_cancel(edri_port_t *self, uint64_t request);
 

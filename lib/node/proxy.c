@@ -10,8 +10,8 @@
 #include "base/clock.h"
 #include "edri/log.h"
 #include "node/channel.h"
+#include "node/gates.h"
 #include "node/system.h"
-#include "schema/schema.h"
 
 // An idle process is looked at this often.
 #define IDLE_MS 1000
@@ -19,17 +19,8 @@
 // After so many starts in a row that came to nothing, tasks no longer wait.
 #define FAILURES_MAX 3
 
-// So many types may be full at once for what one process emits.
-#define GATES_MAX 64
-
 // Flags that only the node sets.
 #define NODE_FLAGS (WIRE_REDELIVERED | WIRE_OBSERVED | WIRE_ASKED)
-
-// shut_t is a type whose gate is closed, and the process knows.
-typedef struct shut {
-    const typeref_t *ref;
-    uint64_t since; // so many frames had come
-} shut_t;
 
 typedef struct proxy {
     runner_t base; // first
@@ -52,8 +43,7 @@ typedef struct proxy {
     bool says_ready; // when it has been passed on
     slice_t rest;    // of its batch
     bool flushing;   // it waits for port->flushed
-    shut_t shut[GATES_MAX];
-    size_t shut_count;
+    gates_t gates;
     // the task
     edri_task_t *task;
     const job_t *job;  // NULL: none
@@ -117,65 +107,14 @@ welcome(proxy_t *self)
     channel_say(&self->channel, (control_t *[]){&first, &second}, 2);
 }
 
-// describes finds the word of a head that holds a file.
-static const Edri__Link__Describe *
-describes(const head_t *head, const ProtobufCBinaryData *file)
-{
-    for (size_t i = 0; i < head->n_control; i++) {
-        const control_t *word = head->control[i];
-        if (word->word_case == EDRI__LINK__CONTROL__WORD_DESCRIBE &&
-            word->describe->file.len == file->len &&
-            memcmp(word->describe->file.data, file->data, file->len) == 0) {
-            return word->describe;
-        }
-    }
-    return NULL;
-}
-
-// learn makes a type that the process emits known to the node.
-static edri_err_t
-learn(proxy_t *self, const head_t *head, const Edri__Link__TypeInfo *info)
-{
-    char why[200];
-    char reason[256];
-    edri_node_t *node = self->roster->node;
-    typeref_t *ref = shared_map_get(node->types, info->type);
-    if (ref != NULL && info->file.len == sizeof ref->type->file->sha256 &&
-        memcmp(ref->type->file->sha256, info->file.data, info->file.len) == 0) {
-        return EDRI_OK;
-    }
-    const Edri__Link__Describe *file = describes(head, &info->file);
-    if (file == NULL) {
-        return broke(self, "it offered a type without describing it");
-    }
-    schema_t *schema = NULL;
-    edri_err_t err =
-        schema_new((slice_t){file->descriptors.data, file->descriptors.len},
-            &schema, why, sizeof why);
-    const edri_type_t *type =
-        err == EDRI_OK ? schema_type(schema, info->name) : NULL;
-    if (err == EDRI_OK) {
-        err = types_add(node->types, type, &ref, why, sizeof why);
-    }
-    if (err == EDRI_OK && ref->type == type) {
-        learned_keep(&node->learned, schema);
-        return EDRI_OK;
-    }
-    schema_destroy(&schema);
-    (void)snprintf(reason, sizeof reason, "%.40s: %s", info->name, why);
-    return err == EDRI_OK ? EDRI_OK : broke(self, reason);
-}
-
 static edri_err_t
 on_offer(proxy_t *self, const head_t *head, const Edri__Link__Offer *offer)
 {
-    edri_err_t err = EDRI_OK;
-    for (size_t i = 0; i < offer->n_types && err == EDRI_OK; i++) {
-        if (offer->types[i]->emits) {
-            err = learn(self, head, offer->types[i]);
-        }
-    }
-    return err;
+    char why[256];
+    return learned_offer(self->roster->node, head, offer, why, sizeof why) ==
+                   EDRI_OK
+               ? EDRI_OK
+               : broke(self, why);
 }
 
 static edri_err_t
@@ -224,56 +163,6 @@ take(proxy_t *self)
 
 // ----- what the handler emits
 
-static void
-say_gate(proxy_t *self, const typeref_t *ref, bool closed)
-{
-    Edri__Link__Gate gate = EDRI__LINK__GATE__INIT;
-    control_t word = EDRI__LINK__CONTROL__INIT;
-    gate.type = ref->type->id;
-    gate.closed = closed;
-    word.word_case = EDRI__LINK__CONTROL__WORD_GATE;
-    word.gate = &gate;
-    channel_say(&self->channel, (control_t *[]){&word}, 1);
-}
-
-// look_at_gates tells the process which have opened.
-static void
-look_at_gates(proxy_t *self)
-{
-    for (size_t i = self->shut_count; i > 0; i--) {
-        const typeref_t *ref = self->shut[i - 1].ref;
-        if (port_is_open(self->port, ref)) {
-            self->shut[i - 1] = self->shut[--self->shut_count];
-            say_gate(self, ref, false);
-        }
-    }
-}
-
-// heed_gate tells the process when the receivers of what it emits are full.
-// What was under way goes on; who emits more than that does not listen.
-static edri_err_t
-heed_gate(proxy_t *self, const typeref_t *ref)
-{
-    if (!atomic_load(&ref->closed)) {
-        return EDRI_OK;
-    }
-    for (size_t i = 0; i < self->shut_count; i++) {
-        if (self->shut[i].ref == ref) {
-            return self->channel.received - self->shut[i].since <=
-                           CHANNEL_WINDOW
-                       ? EDRI_OK
-                       : broke(self, "it emitted through a closed gate");
-        }
-    }
-    if (self->shut_count == GATES_MAX) {
-        return broke(self, "too many types that it emits are full");
-    }
-    self->shut[self->shut_count++] = (shut_t){ref, self->channel.received};
-    say_gate(self, ref, true);
-    (void)port_is_open(self->port, ref);
-    return EDRI_OK;
-}
-
 // pass_event passes on a notification or request.  Returns EDRI_AGAIN while
 // there is no room for it.
 static edri_err_t
@@ -294,7 +183,11 @@ pass_event(proxy_t *self, slice_t item, const envelope_t *env)
     int64_t base_ms =
         env->ttl_ms > 0 ? clock_ms() - self->message.head->age_ms : 0;
     edri_err_t err = port_pass(port, item, base_ms, &self->message.blob);
-    return err == EDRI_OK ? heed_gate(self, ref) : err;
+    if (err != EDRI_OK) {
+        return err;
+    }
+    const char *why = gates_heed(&self->gates, port, &self->channel, ref);
+    return why == NULL ? EDRI_OK : broke(self, why);
 }
 
 static void
@@ -463,7 +356,7 @@ advance(proxy_t *self)
     }
     (void)carrier_flush(self->channel.carrier);
     give_replies(self);
-    look_at_gates(self);
+    gates_look(&self->gates, self->port, &self->channel);
     if (self->held) {
         return pass_on(self);
     }
@@ -496,7 +389,7 @@ dismiss(proxy_t *self, int64_t grace_ms)
     channel_clear(&self->channel);
     self->held = self->says_ready = self->flushing = self->given = false;
     self->ready = self->was_ready = self->ended = false;
-    self->shut_count = 0;
+    self->gates.count = 0;
     return roster_dismiss(&self->hand, grace_ms);
 }
 
