@@ -58,8 +58,8 @@ scale(const char *unit, const char *const *names, const int64_t *worth,
     return false;
 }
 
-static bool
-read_number(setting_kind_t kind, const char *text, int64_t *number)
+bool
+settings_read_number(setting_kind_t kind, const char *text, int64_t *number)
 {
     static const char *const sizes[] = {
         "", "b", "k", "kib", "m", "mib", "g", "gib", NULL};
@@ -160,7 +160,7 @@ fits(const setting_row_t *row, const char *text, int64_t *number)
     case SETTING_INT:
     case SETTING_BYTES:
     case SETTING_DURATION:
-        if (!read_number(row->kind, text, number)) {
+        if (!settings_read_number(row->kind, text, number)) {
             return false;
         }
         break;

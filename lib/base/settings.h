@@ -53,6 +53,11 @@ void settings_destroy(settings_t **self_p);
 // EDRI_LIB and EDRI_SRC, and those of sections that only another of our programs has.
 edri_err_t settings_read_args(settings_t *self, int *argc_p, char **argv);
 
+// settings_read_number reads an integer, bytes (K, M, G) or a duration (ms, s, m,
+// h), as settings of that kind.  Returns false when the text is none.
+bool settings_read_number(
+    setting_kind_t kind, const char *text, int64_t *number);
+
 // settings_read_file reads one ZPL file.  settings_read_env reads environ.
 edri_err_t settings_read_file(settings_t *self, const char *path);
 edri_err_t settings_read_env(settings_t *self, char *const *environment);

@@ -216,6 +216,36 @@ edri_manager_lossy(edri_manager_t *self)
 }
 
 edri_err_t
+edri_manager_queue(edri_manager_t *self, size_t bytes)
+{
+    if (self == NULL || atomic_load(&self->node->phase) != PHASE_SETUP) {
+        return EDRI_STATE;
+    }
+    if (bytes < (size_t)QUEUE_MIN || bytes > (size_t)QUEUE_MAX) {
+        return node_fail(self->node, EDRI_INVAL,
+            "manager %s: a queue of %zu bytes: 4 KiB to 16 GiB are expected",
+            self->name, bytes);
+    }
+    self->queue = bytes;
+    return EDRI_OK;
+}
+
+edri_err_t
+edri_manager_time_limit(edri_manager_t *self, uint32_t ms)
+{
+    if (self == NULL || atomic_load(&self->node->phase) != PHASE_SETUP) {
+        return EDRI_STATE;
+    }
+    if (ms > TIME_MAX_MS) {
+        return node_fail(self->node, EDRI_INVAL,
+            "manager %s: a time limit of %u ms: 24 h at most are expected",
+            self->name, ms);
+    }
+    self->limit_ms = ms;
+    return EDRI_OK;
+}
+
+edri_err_t
 edri_manager_set_state(
     edri_manager_t *self, void *state, void (*destroy)(void *state))
 {
@@ -292,8 +322,14 @@ manager_configure(edri_manager_t *self)
     section_t section;
     edri_err_t err =
         self->dead ? EDRI_OK : section_read(self->node, self->name, &section);
+    if (!self->dead && err == EDRI_OK) {
+        self->queue = section.queue >= 0 ? (size_t)section.queue : self->queue;
+        self->limit_ms =
+            section.limit_ms >= 0 ? (uint32_t)section.limit_ms : self->limit_ms;
+    }
     for (size_t i = 0; i < self->handler_count && err == EDRI_OK; i++) {
         handler_t *handler = self->handlers[i];
+        handler->limit_ms = self->limit_ms;
         if (handler->observe != NULL) {
             continue; // observers are methods
         }
@@ -369,6 +405,7 @@ build_demands(edri_manager_t *self, edri_port_t *like)
     like->demands = self->demands;
     like->demand_count = self->handler_count;
     like->lossy = self->lossy;
+    like->queue = self->queue;
     like->faults = &self->faults;
     like->drains = self->hooks.draining != NULL;
 }

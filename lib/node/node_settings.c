@@ -41,7 +41,7 @@ const setting_row_t node_rows[] = {
     {"worker.grace", SETTING_DURATION, "5s", 10, 3600000, "ms",
         "How long a handler in a pool may go on after its request was "
         "cancelled or its deadline has passed; then its thread counts as "
-        "stuck and another takes its place, its process is killed.  So long "
+        "stuck and another takes its place, its process is killed. So long "
         "may a process that is no longer needed take to end."},
     {"worker.kills", SETTING_INT, "3", 1, 1000, "",
         "An event whose handler has ended so many processes is not begun "

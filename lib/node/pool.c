@@ -238,10 +238,10 @@ replace(pool_t *self, worker_t *worker, uint64_t id, int64_t unwanted_ms)
             "manager=%s type=%s task=%016llx unwanted_ms=%lld",
             handler->manager, handler->type->name, (unsigned long long)id,
             (long long)unwanted_ms);
-        char why[128];
+        char why[160];
         (void)snprintf(why, sizeof why,
-            "a thread has been at work for %lld ms after nobody waited for "
-            "its task %016llx",
+            "a thread has been at work for %lld ms after its task %016llx was "
+            "cancelled or its time was over",
             (long long)unwanted_ms, (unsigned long long)id);
         system_worker_down(self->manager, handler, why);
     }

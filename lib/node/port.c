@@ -173,7 +173,7 @@ await(edri_port_t *self, bool attached)
 
 // make makes a port that is attached to nothing.
 static edri_port_t *
-make(edri_node_t *node, const bell_t *bell, size_t out_limit)
+make(edri_node_t *node, const bell_t *bell, size_t out_limit, size_t queue)
 {
     edri_port_t *self = mem_new(sizeof *self);
     self->magic = PORT_MAGIC;
@@ -181,7 +181,8 @@ make(edri_node_t *node, const bell_t *bell, size_t out_limit)
     self->bell = bell;
     self->owner = pthread_self();
     self->out = box_new(out_limit);
-    self->in = box_new(node->limits.manager_queue);
+    self->queue = queue > 0 ? queue : node->limits.manager_queue;
+    self->in = box_new(self->queue);
     self->types = map_new();
     self->asks = map_new();
     self->cause.deadline_ms = -1;
@@ -212,7 +213,8 @@ port_new(edri_node_t *node, const edri_port_t *like)
     if (atomic_load(&node->phase) != PHASE_RUNNING) {
         return NULL;
     }
-    edri_port_t *self = make(node, &router_bell, node->limits.port_queue);
+    edri_port_t *self = make(node, &router_bell, node->limits.port_queue,
+        like != NULL ? like->queue : 0);
     if (like != NULL) {
         self->manager = like->manager;
         self->demands = like->demands;
@@ -250,7 +252,7 @@ port_new_far(
     edri_node_t *node, const bell_t *bell, void *other_end, uint64_t last_id)
 {
     // Full as soon as something could not be carried off.
-    edri_port_t *self = make(node, bell, 1);
+    edri_port_t *self = make(node, bell, 1, 0);
     self->other_end = other_end;
     self->number = (uint16_t)(last_id >> 48);
     self->next_id = last_id;

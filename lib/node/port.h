@@ -89,10 +89,11 @@ struct edri_port {
     const demand_t *demands;
     size_t demand_count;
     bool lossy;
-    uint8_t priority;           // of events for the manager's thread, unless
-    atomic_bool ranked;         // there are several; the router finds out, too
-    struct faults *faults;      // of its manager's handlers
-    _Atomic(uint64_t) probed;   // number of the newest probe that came by,
+    size_t queue;             // limit of 'in'; in port_new's 'like' 0: as usual
+    uint8_t priority;         // of events for the manager's thread, unless
+    atomic_bool ranked;       // there are several; the router finds out, too
+    struct faults *faults;    // of its manager's handlers
+    _Atomic(uint64_t) probed; // number of the newest probe that came by,
     _Atomic(int64_t) probed_ms; // and when
     _Atomic(uint64_t) missed;   // dropped for it and not told; by the router
     bool worker;                // belongs to a manager's pool

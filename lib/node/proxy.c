@@ -552,6 +552,7 @@ give(proxy_t *self, const job_t *job)
     free(item);
     self->ready = false;
     self->given = true;
+    task_begins(self->task);
     atomic_store(&self->task->running, self->task->env.id);
 }
 
@@ -615,8 +616,8 @@ see_through(proxy_t *self)
         }
         if (end_ms >= 0 && clock_ms() >= end_ms) {
             self->unwanted = true;
-            return broke(self, "it went on for worker.grace after nobody "
-                               "waited for its task");
+            return broke(self, "it went on for worker.grace after its task was "
+                               "cancelled or its time was over");
         }
         err = step(self, end_ms);
         err = err == EDRI_DEADLINE ? EDRI_OK : err;
@@ -675,7 +676,6 @@ begin_task(proxy_t *self, const job_t *job)
         task->env.ttl_ms > 0 ? job->origin.base_ms + task->env.ttl_ms : -1;
     atomic_store(&task->cancelled_ms, 0);
     atomic_store(&task->running, 0);
-    atomic_store(&task->over_ms, -1); // of a notification
     self->job = job;
     self->answered = self->unwanted = false;
     return true;
@@ -690,7 +690,6 @@ run_request(proxy_t *self)
         counter_add(counters(self), COUNTER_NOT_BEGUN, 1);
         return;
     }
-    atomic_store(&self->task->over_ms, self->task->deadline_ms);
     (void)work(self); // the asker has its end
     atomic_store(&self->task->running, 0);
     requests_leave(requests, self->task);

@@ -139,7 +139,7 @@ slot_t *slot_attach(router_t *router, edri_port_t *port, const uint8_t *routing,
     size_t routing_size);
 void slot_detach(slot_t *self);
 
-// slot_init makes what every slot has; 'ipc' is set before.
+// slot_init makes what every slot has; 'ipc' or 'port' is set before.
 void slot_init(slot_t *self, router_t *router);
 
 // slot_free frees a slot that nobody points at any more.

@@ -48,14 +48,32 @@ check_keys(edri_node_t *node, const char *name)
     while (err == EDRI_OK &&
            settings_section_next(node->settings, path, &cursor, &key)) {
         if (!streq(key, "plugin") && !streq(key, "mode") &&
-            !streq(key, "program") && !streq(key, "set")) {
+            !streq(key, "program") && !streq(key, "queue") &&
+            !streq(key, "time_limit") && !streq(key, "set")) {
             err = section_refuse(node, name, key,
-                "unknown setting; a manager has 'plugin', 'mode', 'program' "
-                "and a section 'set'");
+                "unknown setting; a manager has 'plugin', 'mode', 'program', "
+                "'queue', 'time_limit' and a section 'set'");
         }
     }
     free(path);
     return err;
+}
+
+// read_limit reads a number from least to most; -1 when it is absent.
+static edri_err_t
+read_limit(edri_node_t *node, const char *name, const char *key,
+    setting_kind_t kind, int64_t least, int64_t most, int64_t *number)
+{
+    const char *text = text_of(node, name, key);
+    *number = -1;
+    if (text == NULL || (settings_read_number(kind, text, number) &&
+                            *number >= least && *number <= most)) {
+        return EDRI_OK;
+    }
+    return section_refuse(node, name, key,
+        kind == SETTING_BYTES
+            ? "bytes from 4K to 16G are expected, such as 1M"
+            : "a time up to 24h is expected, such as 10s; 0 for no limit");
 }
 
 edri_err_t
@@ -70,6 +88,14 @@ section_read(edri_node_t *node, const char *name, section_t *self)
         err = section_refuse(node, name, "mode",
             "method, threads:N, processes:N, fresh or fresh:N is expected, N "
             "from 1 to 256");
+    }
+    if (err == EDRI_OK) {
+        err = read_limit(node, name, "queue", SETTING_BYTES, QUEUE_MIN,
+            QUEUE_MAX, &self->queue);
+    }
+    if (err == EDRI_OK) {
+        err = read_limit(node, name, "time_limit", SETTING_DURATION, 0,
+            TIME_MAX_MS, &self->limit_ms);
     }
     return err;
 }

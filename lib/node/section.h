@@ -13,7 +13,14 @@ typedef struct section {
     const char *program; // runs its handlers; NULL: this one
     bool has_mode;
     edri_workers_t mode; // of all its handlers
+    int64_t queue;       // bytes; -1: not said
+    int64_t limit_ms;    // of a task; 0: none, -1: not said
 } section_t;
+
+// Limits of what may be said there, and in code.
+#define QUEUE_MIN   ((int64_t)4096)
+#define QUEUE_MAX   ((int64_t)1 << 34)
+#define TIME_MAX_MS ((int64_t)86400000)
 
 // section_read reads the section of a manager; without one all is empty.
 // Returns EDRI_OK, or EDRI_INVAL: the node's error names file and line.

@@ -48,9 +48,9 @@ slot_attach(router_t *router, edri_port_t *port, const uint8_t *routing,
     size_t routing_size)
 {
     slot_t *self = mem_new(sizeof *self);
+    self->port = port;
     slot_init(self, router);
     self->number = port->number;
-    self->port = port;
     self->lossy = port->lossy;
     self->manager = str_dup(port->manager);
     self->routing_size = routing_size;
@@ -207,7 +207,8 @@ slot_used(const slot_t *self)
 size_t
 slot_limit(const slot_t *self)
 {
-    return self->router->node->limits.manager_queue;
+    return self->ipc ? self->router->node->limits.manager_queue
+                     : self->port->queue;
 }
 
 // set_full notes that a port has come over its limit, or back.

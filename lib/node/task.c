@@ -209,6 +209,20 @@ task_unwanted(const edri_task_t *self, uint64_t *id_p)
     return sooner ? cancelled_ms : over_ms >= 0 ? over_ms : INT64_MAX;
 }
 
+void
+task_begins(edri_task_t *self)
+{
+    uint32_t limit_ms = self->handler->limit_ms;
+    int64_t until_ms = limit_ms > 0 ? clock_ms() + limit_ms : -1;
+    if (until_ms >= 0 &&
+        (self->deadline_ms < 0 || until_ms < self->deadline_ms)) {
+        self->deadline_ms = until_ms;
+    }
+    // A notification's time to live is for its way, not for its handler.
+    bool request = envelope_kind(self->env.flags) == EDRI_REQUEST;
+    atomic_store(&self->over_ms, request ? self->deadline_ms : until_ms);
+}
+
 static void *
 take_memory(void *arena, size_t size)
 {
@@ -329,8 +343,8 @@ run_request(edri_task_t *self, slice_t body, int64_t now_ms)
         counter_add(&self->port->node->counters, COUNTER_NOT_BEGUN, 1);
         return;
     }
+    task_begins(self);
     begin_work(self);
-    atomic_store(&self->over_ms, self->deadline_ms);
     atomic_store(&self->running, self->env.id);
     edri_err_t err = handle(self, body, &reply);
     atomic_store(&self->running, 0);
@@ -343,8 +357,16 @@ run_request(edri_task_t *self, slice_t body, int64_t now_ms)
 static edri_err_t
 run_notification(edri_task_t *self, slice_t body)
 {
+    task_begins(self);
     begin_work(self);
+    bool ends = self->handler->limit_ms > 0;
+    if (ends) {
+        atomic_store(&self->running, self->env.id);
+    }
     edri_err_t err = handle(self, body, &(ProtobufCMessage *){NULL});
+    if (ends) {
+        atomic_store(&self->running, 0);
+    }
     if (self->far) {
         port_reply(self->port, &self->env, self->life, err, self->text, NULL);
         err = EDRI_OK; // the node sees to it

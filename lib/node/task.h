@@ -19,6 +19,7 @@ typedef struct handler {
     edri_observe_fn *observe;
     edri_fn_t fn; // the user's function
     edri_workers_t workers;
+    uint32_t limit_ms;      // of one task; 0: none
     const char *program;    // runs it in processes; NULL: this one
     struct pool *pool;      // of threads or processes
     bool replay;            // wants what is retained,
@@ -52,11 +53,12 @@ struct edri_task {
     struct edri_task *next;
     struct edri_task *before;
     _Atomic(int64_t) cancelled_ms; // since when; 0: it is not
-    _Atomic(int64_t) over_ms;      // its deadline
-    _Atomic(uint64_t) running;     // its id while the handler runs; or 0
-    char *text;                    // of the failure, in the arena
-    uint64_t missed;               // events that were dropped before it
-    uint32_t attempt;              // tries of it here before this one
+    // of any that has an end:
+    _Atomic(int64_t) over_ms;  // when it is over; -1: never
+    _Atomic(uint64_t) running; // its id while the handler runs; or 0
+    char *text;                // of the failure, in the arena
+    uint64_t missed;           // events that were dropped before it
+    uint32_t attempt;          // tries of it here before this one
     bool far; // the node waits for a reply to any event, and counts
 };
 
@@ -69,9 +71,12 @@ edri_err_t task_run(edri_task_t *self, slice_t content, blob_t *blob,
     const run_t *origin, int64_t now_ms) EDRI_MUST_CHECK;
 void task_end(edri_task_t *self);
 
-// task_unwanted says since when nobody waits for the request that runs, which
-// is *id_p; INT64_MAX when somebody does, or none runs.  Any thread, as long as
-// the task's memory is there.
+// task_begins lets the time limit run from now.
+void task_begins(edri_task_t *self);
+
+// task_unwanted says since when nobody waits for the task that runs, which is
+// *id_p, or its time limit is over; INT64_MAX when neither is, or none runs.  Any
+// thread, as long as the task's memory is there.
 int64_t task_unwanted(const edri_task_t *self, uint64_t *id_p);
 
 #endif

@@ -21,6 +21,8 @@ struct edri_manager {
     char *name;
     bool dead; // was refused: takes calls, never runs
     bool lossy;
+    size_t queue;      // limit of what waits for it; 0: node.manager_queue
+    uint32_t limit_ms; // of a task; 0: none
     crew_t crew;
     faults_t faults; // of its handlers
     void (*destroy_state)(void *state);

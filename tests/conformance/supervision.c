@@ -191,6 +191,22 @@ a_task_that_nobody_waits_for_ends_its_worker(site_t *site)
 }
 
 static void
+a_task_beyond_its_time_limit_ends_its_worker(site_t *site)
+{
+    (void)edri_node_set(site->node, "worker.grace", "50ms");
+    site_start(site); // the file says managers/work/time_limit
+    site_note(site, "work", 60000);
+    site_note(site, "see", 1);
+    check(site_wait(site, "noted", 1), "the next one");
+    check(site_counter(site, "workers.died") == 1, "not ended");
+    check(site_counter(site, "events.dead") == 1, "it is a dead letter");
+    edri_err_t err = site_do(site, "work", 60000, NULL);
+    check(err == EDRI_WORKER_DIED, "%s", edri_err_name(err));
+    check(strstr(edri_port_error(site->port), "its time was over") != NULL,
+        "%s", edri_port_error(site->port));
+}
+
+static void
 a_worker_that_never_is_ready_is_given_up(site_t *site)
 {
     (void)setenv("WORK_END_AT_START", "1", 1);
@@ -333,6 +349,7 @@ static const test_case_t cases[] = {
     CASE(a_barred_event_leaves_the_next_worker_alone),
     CASE(a_try_that_ends_its_worker_is_made_again),
     CASE(a_task_that_nobody_waits_for_ends_its_worker),
+    CASE(a_task_beyond_its_time_limit_ends_its_worker),
     CASE(a_worker_that_never_is_ready_is_given_up),
     CASE(a_program_that_does_not_exist_is_said),
     CASE(signals_to_the_group_leave_workers_to_the_node),

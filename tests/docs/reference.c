@@ -30,15 +30,19 @@ print_settings(void)
         "\nIn the file, `managers` may hold a section for each manager, and "
         "does for each plugin that\n`edri-node` loads:\n\n"
         "```\nmanagers\n    counter\n        plugin = libcounter.so\n"
-        "        mode = processes:2\n        set\n            limit = 10\n"
+        "        mode = processes:2\n        queue = 1M\n"
+        "        time_limit = 10s\n        set\n            limit = 10\n"
         "```\n\n"
         "`plugin` is the path of the shared object (a plain name is looked "
         "for as `dlopen` does). `mode` says\nwho runs its handlers, "
         "whatever the code says: `method`, `threads:N`, `processes:N`, "
         "`fresh` or\n`fresh:N` (a process for each event, N at once). "
         "`program` is another program, with arguments,\nthat runs them in "
-        "these processes (see [protocol.md](protocol.md)). What stands below "
-        "`set` is\nthe manager's own, see `edri_manager_setting`.\n\n");
+        "these processes (see [protocol.md](protocol.md)). `queue` is the "
+        "manager's own `node.manager_queue`,\n`time_limit` how long a handler "
+        "may take for one event (`edri_manager_time_limit`; 0: no limit).\n"
+        "What stands below `set` is the manager's own, see "
+        "`edri_manager_setting`.\n\n");
     settings_print_markdown(switch_rows, "Switch: edri-switch", stdout);
 }
 

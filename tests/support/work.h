@@ -120,6 +120,15 @@ work_on_below(edri_task_t *task, const Work__Below *job, Work__Result *result)
     return work_do(task, job->how, WORK__HOW__AT_ONCE, result);
 }
 
+// work_count counts answers of Job in an unsigned.
+static inline void
+work_count(const edri_answer_t *answer, const Work__Result *got, void *arg)
+{
+    (void)answer;
+    (void)got;
+    ++*(unsigned *)arg;
+}
+
 static inline edri_err_t
 work_on_note(edri_task_t *task, const Work__Note *note)
 {

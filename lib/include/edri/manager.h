@@ -4,6 +4,7 @@
 #ifndef EDRI_MANAGER_H
 #define EDRI_MANAGER_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "edri/err.h"
@@ -82,6 +83,21 @@ edri_err_t edri_manager_emits(edri_manager_t *self, const edri_type_t *type);
 // edri_manager_lossy makes the manager drop what is too much for it, oldest
 // first, counted, instead of pushing back on those who emit.
 edri_err_t edri_manager_lossy(edri_manager_t *self);
+
+// edri_manager_queue limits what waits for the manager, in bytes, 4096 to 16 GiB;
+// more pushes back on those who emit.  Not said: node.manager_queue.  In the
+// configuration: managers/NAME/queue = 1M.  Before edri_node_start.
+// Returns EDRI_OK, EDRI_INVAL, EDRI_STATE after start.
+edri_err_t edri_manager_queue(edri_manager_t *self, size_t bytes);
+
+// edri_manager_time_limit limits how long its handlers may take for one event,
+// in ms, from 1 to 86400000; 0: as long as they like.  It is a deadline from when
+// the handler begins: see edri_task_remaining_ms and edri_task_cancelled; what
+// the handler asks ends with it.  A handler in a pool that goes on for
+// worker.grace behind it loses its thread to another, or its process is killed.
+// In the configuration: managers/NAME/time_limit = 10s.  Before edri_node_start.
+// Returns EDRI_OK, EDRI_INVAL, EDRI_STATE after start.
+edri_err_t edri_manager_time_limit(edri_manager_t *self, uint32_t ms);
 
 // edri_manager_set_state gives the manager a value that its handlers get from
 // edri_task_state; 'destroy' (or NULL) is called with it when the node is

@@ -1,0 +1,3 @@
+managers
+    work
+        time_limit = 100ms
