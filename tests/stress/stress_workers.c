@@ -25,7 +25,7 @@
 enum {
     ASKERS = 3,
     WORKERS = 3,
-    POOLS = 3, // of the site's manager "work"
+    POOLS = 4, // of the site's manager "work"
     PAUSE_MS = 15,
     SECONDS = 10,
     LARGE_EVERY = 50
