@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "node/deadlock.h"
 #include "node/task.h"
 #include "wire/nesting.h"
 
@@ -40,6 +41,7 @@ unlink_ask(edri_port_t *port, ask_t *ask)
 void
 ask_drop(edri_port_t *port, ask_t *ask)
 {
+    atomic_store(&port->waits_for, ask->outer);
     unlink_ask(port, ask);
 }
 
@@ -262,6 +264,7 @@ pump_load(edri_port_t *self, size_t *ran)
             port_answer(self, &at);
             (*ran)++;
         } else {
+            deadlock_refuse(self, &at, &env);
             events = true;
         }
     }
@@ -312,6 +315,12 @@ port_next_load(edri_port_t *self, load_t *load, bool *replies_done)
     return box_take(self->in, load);
 }
 
+void
+ask_waits(edri_port_t *port, ask_t *ask)
+{
+    atomic_store(&port->waits_for, ask->id);
+}
+
 edri_err_t
 ask_wait(edri_port_t *port, ask_t *ask)
 {
@@ -326,6 +335,7 @@ ask_wait(edri_port_t *port, ask_t *ask)
             end_ask(port, ask, err);
         }
     }
+    atomic_store(&port->waits_for, ask->outer);
     return ask->err;
 }
 

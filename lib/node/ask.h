@@ -21,6 +21,7 @@ struct ask {
     bool all;  // to every responder
     bool heap; // freed when done; else the waiter's
     bool done;
+    uint64_t outer;    // what the port's owner waited for before
     gather_t *gather;  // of 'all': who was asked; NULL: not known yet
     uint32_t expected; // answers; 0: not known yet (all)
     uint32_t got;
@@ -35,7 +36,9 @@ void ask_begin(edri_port_t *port, ask_t *ask);
 // ask_drop takes it out without an answer: it was never sent.
 void ask_drop(edri_port_t *port, ask_t *ask);
 
-// ask_wait waits until it is done.  Returns its result.
+// ask_waits says that the port's owner waits for it from now on: ask_wait must
+// follow, or ask_drop.  ask_wait waits until it is done.  Returns its result.
+void ask_waits(edri_port_t *port, ask_t *ask);
 edri_err_t ask_wait(edri_port_t *port, ask_t *ask);
 
 // ask_cancel ends a request with EDRI_CANCELLED, and what was begun for it.

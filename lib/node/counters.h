@@ -49,6 +49,8 @@
     X(ANSWERED, "requests.answered", "replies given to their askers")          \
     X(NOBODY, "requests.no_responder", "requests that nobody handles")         \
     X(DIED, "requests.responder_died", "requests whose responder ended")       \
+    X(DEADLOCKED, "requests.deadlocked",                                       \
+        "requests whose handler's only thread waited for them")                \
     X(RETRIED, "requests.retried", "tries after one that failed or died")      \
     X(CANCELLED, "requests.cancelled", "requests that their askers cancelled") \
     X(NOT_BEGUN, "requests.not_begun", "cancelled before their handler began") \

@@ -421,7 +421,11 @@ begin_request(edri_port_t *self, const edri_type_t *type,
     ask->id = env.id;
     ask->type = type;
     ask->cause = self->cause;
+    ask->outer = atomic_load(&self->waits_for);
     ask_begin(self, ask);
+    if (!ask->heap) { // before anybody can answer
+        ask_waits(self, ask);
+    }
     body_t body = {.message = message};
     err = send_event(self, ref, &env, &body, false, ask->deadline_ms);
     if (err != EDRI_OK) {

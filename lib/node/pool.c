@@ -209,6 +209,14 @@ pool_put(pool_t *self, job_t *job)
     backlog_put(self->jobs, job);
 }
 
+uint64_t
+pool_waits_for(const pool_t *self)
+{
+    return self->wanted == 1 && self->count == 1
+               ? atomic_load(&self->workers[0]->port->waits_for)
+               : 0;
+}
+
 void
 pool_again(pool_t *self, job_t *job)
 {

@@ -38,6 +38,10 @@ edri_err_t pool_start(pool_t *self) EDRI_MUST_CHECK;
 void pool_put(pool_t *self, job_t *job);
 void pool_again(pool_t *self, job_t *job);
 
+// pool_waits_for is the request that the pool's only thread waits for; 0: none, or
+// there are several threads.  The manager's thread.
+uint64_t pool_waits_for(const pool_t *self);
+
 // pool_watch looks for threads that are stuck and replaces them.  Returns when
 // to look again, or -1 while the pool has nothing to do.
 int64_t pool_watch(pool_t *self, int64_t now_ms);

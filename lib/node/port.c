@@ -281,6 +281,7 @@ edri_port_destroy(edri_port_t **self_p)
         load_clear(&self->deferred[i]);
     }
     free(self->deferred);
+    map_destroy(&self->refused);
     load_clear(&self->spare);
     box_destroy(&self->out);
     box_destroy(&self->in);

@@ -94,11 +94,12 @@ struct edri_port {
     atomic_bool ranked;       // there are several; the router finds out, too
     struct faults *faults;    // of its manager's handlers
     _Atomic(uint64_t) probed; // number of the newest probe that came by,
-    _Atomic(int64_t) probed_ms; // and when
-    _Atomic(uint64_t) missed;   // dropped for it and not told; by the router
-    bool worker;                // belongs to a manager's pool
-    uint16_t target;            // of the manager that it works for; 0: none
-    bool drains;                // its manager wants to know of draining
+    _Atomic(int64_t) probed_ms;  // and when
+    _Atomic(uint64_t) missed;    // dropped for it and not told; by the router
+    _Atomic(uint64_t) waits_for; // request that its owner waits for; 0: none
+    bool worker;                 // belongs to a manager's pool
+    uint16_t target;             // of the manager that it works for; 0: none
+    bool drains;                 // its manager wants to know of draining
     _Atomic(port_drain_t) drain;
     // owner's
     map_t *types;                 // edri_type_t * → typeref_t
@@ -113,7 +114,8 @@ struct edri_port {
     edri_task_t *task; // whose handler runs, or NULL
     load_t *deferred;  // taken while waiting: events inside
     size_t deferred_count;
-    load_t spare;         // memory for the next take
+    map_t *refused; // ids of events in these that have been answered, or NULL
+    load_t spare;   // memory for the next take
     atomic_bool attached; // written by the router, which then rings
     bool flushed;
     bool quit;        // the node stops

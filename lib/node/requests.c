@@ -118,3 +118,21 @@ requests_count(requests_t *self)
     }
     return count;
 }
+
+bool
+requests_asker(
+    requests_t *self, uint64_t request, uint64_t *id_p, uint64_t *life_p)
+{
+    bool found = false;
+    for (size_t i = 0; i < REQUESTS_PARTS && !found; i++) {
+        pthread_mutex_lock(&self->parts[i].lock);
+        for (const edri_task_t *at = self->parts[i].first; at != NULL && !found;
+             at = at->next) {
+            found = atomic_load(&at->port->waits_for) == request;
+            *id_p = found ? at->env.id : *id_p;
+            *life_p = found ? at->life : *life_p;
+        }
+        pthread_mutex_unlock(&self->parts[i].lock);
+    }
+    return found;
+}

@@ -53,6 +53,12 @@ void requests_life_gone(requests_t *self, uint64_t life, int64_t now_ms,
     requests_found_fn *found, void *arg);
 void requests_life_back(requests_t *self, uint64_t life);
 
+// requests_asker finds the handler that waits for a request of this node; *id_p
+// is then the request that it works on, *life_p whose.  Returns false when none
+// does.  Any thread.
+bool requests_asker(
+    requests_t *self, uint64_t request, uint64_t *id_p, uint64_t *life_p);
+
 // requests_count is how many are at work.
 size_t requests_count(requests_t *self);
 

@@ -4,6 +4,7 @@
 #include "node/turn.h"
 
 #include "base/clock.h"
+#include "node/deadlock.h"
 #include "node/pool.h"
 
 // How much of a load is worked off before its room is given back.
@@ -211,6 +212,26 @@ run_first(edri_manager_t *self, const handler_t *handler, const reader_t *at,
     return run_now(self, handler, at, env, &origin, weight, now_ms);
 }
 
+// is_deadlocked says whether an event has ended because the only thread for it
+// waits for it.
+static bool
+is_deadlocked(edri_manager_t *self, const handler_t *handler,
+    const reader_t *at, const envelope_t *env)
+{
+    if (handler->pool == NULL) {
+        return self->port->refused != NULL &&
+               map_take(self->port->refused, env->id) != NULL;
+    }
+    uint64_t waited = pool_waits_for(handler->pool);
+    bool found = waited != 0 && at->run->life == 0 &&
+                 envelope_kind(env->flags) == EDRI_REQUEST &&
+                 deadlock_found(self->node, waited, env->id);
+    if (found) {
+        deadlock_end(self->port, at->content, waited);
+    }
+    return found;
+}
+
 // dispatch gives one event to its handler.  Returns the bytes that are done
 // with: 0 when it waits for its turn.
 static size_t
@@ -224,8 +245,8 @@ dispatch(edri_manager_t *self, const reader_t *at, const envelope_t *env,
     if (at->blob_p != NULL) {
         weight += blob_size(*at->blob_p);
     }
-    if (handler == NULL) {
-        counter_add(&self->node->counters, COUNTER_DENIED, 1);
+    if (handler == NULL || is_deadlocked(self, handler, at, env)) {
+        counter_add(&self->node->counters, COUNTER_DENIED, handler == NULL);
         if (at->run->token != NULL) {
             begin(self, at->run->token, at->rest.len == 0);
         }

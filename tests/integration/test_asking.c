@@ -405,3 +405,123 @@ Test(asking, many_responders_do_not_fit_into_an_envelope)
     cr_expect_eq(edri_node_stop(node, 5000), EDRI_OK);
     edri_node_destroy(&node);
 }
+
+// ----- deadlocks
+
+// A hall of mirrors: each asks the next, and waits.
+typedef struct mirror {
+    const edri_type_t *next; // Job or Below
+    bool later;              // does not wait
+    edri_err_t err;          // how that ended
+    char text[256];
+} mirror_t;
+
+static void
+on_mirrored(const edri_answer_t *answer, const Work__Result *got, void *arg)
+{
+    (void)got;
+    ((mirror_t *)arg)->err = answer->err;
+}
+
+static edri_err_t
+reflect(edri_task_t *task)
+{
+    mirror_t *self = edri_task_state(task);
+    edri_port_t *port = edri_task_port(task);
+    Work__Job job = WORK__JOB__INIT;
+    Work__Below below = WORK__BELOW__INIT;
+    if (self->later) {
+        self->later = false;
+        return work_job_request_async(port, &job, 0, on_mirrored, self);
+    }
+    if (self->next == NULL) {
+        return EDRI_OK;
+    }
+    self->err = self->next == &work_job_type
+                    ? work_job_request(port, &job, 0, NULL)
+                    : work_below_request(port, &below, 0, NULL);
+    snprintf(self->text, sizeof self->text, "%s", edri_port_error(port));
+    return self->err;
+}
+
+static edri_err_t
+reflect_job(edri_task_t *task, const Work__Job *job, Work__Result *result)
+{
+    (void)job;
+    (void)result;
+    return reflect(task);
+}
+
+static edri_err_t
+reflect_below(edri_task_t *task, const Work__Below *job, Work__Result *result)
+{
+    (void)job;
+    (void)result;
+    return reflect(task);
+}
+
+// see_deadlock asks Job, whose handler asks 'first'; Below's handler asks
+// 'second'.
+static void
+see_deadlock(mirror_t *one, mirror_t *two, edri_workers_t workers,
+    edri_err_t expected, uint64_t deadlocks)
+{
+    edri_node_t *node = edri_node_new(0, NULL);
+    edri_manager_t *first = edri_node_manager(node, "first");
+    edri_manager_t *second = edri_node_manager(node, "second");
+    uint64_t value = 0;
+    edri_manager_set_state(first, one, NULL);
+    edri_manager_set_state(second, two, NULL);
+    work_job_handle(first, reflect_job, workers);
+    work_below_handle(second, reflect_below, workers);
+    start(node);
+    edri_port_t *port = edri_node_port(node);
+    Work__Job job = WORK__JOB__INIT;
+    int64_t start_ms = clock_ms();
+    edri_err_t err = work_job_request(port, &job, 0, NULL);
+    cr_expect_eq(
+        err, expected, "%s: %s", edri_err_name(err), edri_port_error(port));
+    cr_expect_lt(clock_ms() - start_ms, 5000, "not by its deadline");
+    cr_assert_eq(
+        edri_node_counter(node, "requests.deadlocked", &value), EDRI_OK);
+    cr_expect_eq(value, deadlocks);
+    // It goes on.
+    one->next = two->next = NULL;
+    cr_expect_eq(work_job_request(port, &job, 0, NULL), EDRI_OK, "%s",
+        edri_port_error(port));
+    edri_port_destroy(&port);
+    cr_expect_eq(edri_node_stop(node, 5000), EDRI_OK);
+    edri_node_destroy(&node);
+}
+
+Test(asking, a_method_that_waits_for_itself)
+{
+    mirror_t one = {.next = &work_job_type};
+    mirror_t two = {0};
+    see_deadlock(&one, &two, EDRI_METHOD, EDRI_DEADLOCK, 1);
+    cr_expect_not_null(
+        strstr(one.text, "of manager first, waits for what"), "%s", one.text);
+}
+
+Test(asking, methods_that_wait_for_each_other)
+{
+    mirror_t one = {.next = &work_below_type};
+    mirror_t two = {.next = &work_job_type};
+    see_deadlock(&one, &two, EDRI_METHOD, EDRI_DEADLOCK, 1);
+    cr_expect_eq(two.err, EDRI_DEADLOCK, "%s", edri_err_name(two.err));
+}
+
+Test(asking, pools_of_one_thread_that_wait_for_each_other)
+{
+    mirror_t one = {.next = &work_below_type};
+    mirror_t two = {.next = &work_job_type};
+    see_deadlock(&one, &two, EDRI_THREADS(1), EDRI_DEADLOCK, 1);
+    cr_expect_eq(two.err, EDRI_DEADLOCK, "%s", edri_err_name(two.err));
+}
+
+Test(asking, who_does_not_wait_is_in_no_deadlock)
+{
+    mirror_t one = {.next = &work_below_type};
+    mirror_t two = {.later = true};
+    see_deadlock(&one, &two, EDRI_METHOD, EDRI_OK, 0);
+}

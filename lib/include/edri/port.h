@@ -58,8 +58,9 @@ edri_err_t edri_emit_packed(edri_port_t *self, const edri_type_t *type,
 // be freed with protobuf_c_message_free_unpacked(reply, NULL); else it is NULL.
 // reply_p may be NULL: the reply is not wanted, only that there was one.
 // Returns EDRI_OK; EDRI_NO_RESPONDER, EDRI_RESPONDER_DIED, EDRI_DEADLINE,
-// EDRI_UNDECODABLE, EDRI_OVERLOADED; EDRI_CANCELLED as soon as the task that
-// asks is cancelled; whatever error the handler returned (its text in
+// EDRI_UNDECODABLE, EDRI_OVERLOADED; EDRI_DEADLOCK when the only thread that
+// could answer waits, itself or by way of others, for this very reply;
+// EDRI_CANCELLED as soon as the task that asks is cancelled; whatever error the handler returned (its text in
 // edri_port_error); or as edri_emit.  While it waits, callbacks of other
 // requests of this port may run.
 edri_err_t edri_request(edri_port_t *self, const edri_type_t *type,
