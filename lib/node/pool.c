@@ -122,6 +122,10 @@ work(worker_t *self)
     job_t *job = NULL;
     clock_tick_t clock = {0};
     while (!atomic_load(&self->leaves) && (job = next_job(self)) != NULL) {
+        if (atomic_load(&self->port->stop)) {
+            backlog_again(self->pool->jobs, job); // goes back to its source
+            break;
+        }
         if (may_begin(self, job, &clock)) {
             run_job(self, job);
         }

@@ -105,9 +105,7 @@ edri_err_t
 port_wait_with(
     edri_port_t *self, zmq_pollitem_t *items, int count, int64_t deadline_ms)
 {
-    edri_err_t err =
-        self->quit ? EDRI_CLOSED : wait_any(self, items, count, deadline_ms);
-    return self->quit ? EDRI_CLOSED : err;
+    return wait_any(self, items, count, deadline_ms);
 }
 
 edri_err_t

@@ -139,7 +139,8 @@ edri_port_t *port_new_far(
     edri_node_t *node, const bell_t *bell, void *other_end, uint64_t last_id);
 
 // port_wait_with waits for the bell or for one of 'items', of which the first
-// is filled in here.  Returns as port_sleep.  Not for a port of port_new_far.
+// is filled in here.  Returns EDRI_OK or EDRI_DEADLINE, also while the node
+// stops.  Not for a port of port_new_far.
 edri_err_t port_wait_with(
     edri_port_t *self, zmq_pollitem_t *items, int count, int64_t deadline_ms);
 

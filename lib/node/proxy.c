@@ -16,6 +16,9 @@
 // An idle process is looked at this often.
 #define IDLE_MS 1000
 
+// Requests of one task that are remembered, to be cancelled with its process.
+#define ASKED_MAX 64
+
 // After so many starts in a row that came to nothing, tasks no longer wait.
 #define FAILURES_MAX 3
 
@@ -46,12 +49,14 @@ typedef struct proxy {
     gates_t gates;
     // the task
     edri_task_t *task;
-    const job_t *job;  // NULL: none
-    bool given;        // the process has it
-    bool answered;     // and has ended it,
-    edri_err_t result; // so
-    bool unwanted;     // nobody waits for it: we end the process
-    uint64_t last_id;  // of what the processes sent
+    const job_t *job;          // NULL: none
+    bool given;                // the process has it
+    bool answered;             // and has ended it,
+    edri_err_t result;         // so
+    bool unwanted;             // nobody waits for it: we end the process
+    uint64_t asked[ASKED_MAX]; // the newest of its requests
+    size_t asked_count;
+    uint64_t last_id; // of what the processes sent
 } proxy_t;
 
 static counters_t *
@@ -100,6 +105,7 @@ welcome(proxy_t *self)
     work.window_bytes = limits->port_queue;
     work.node = (char *)(uintptr_t)self->roster->node->name;
     work.target = self->port->target;
+    work.time_limit_ms = handler->limit_ms;
     first.word_case = EDRI__LINK__CONTROL__WORD_WELCOME;
     first.welcome = &welcomed;
     second.word_case = EDRI__LINK__CONTROL__WORD_WORK;
@@ -185,6 +191,10 @@ pass_event(proxy_t *self, slice_t item, const envelope_t *env)
     edri_err_t err = port_pass(port, item, base_ms, &self->message.blob);
     if (err != EDRI_OK) {
         return err;
+    }
+    self->last_id = env->id;
+    if (ref->type->kind == EDRI_REQUEST) {
+        self->asked[self->asked_count++ % ASKED_MAX] = env->id;
     }
     const char *why = gates_heed(&self->gates, port, &self->channel, ref);
     return why == NULL ? EDRI_OK : broke(self, why);
@@ -351,7 +361,7 @@ static edri_err_t
 advance(proxy_t *self)
 {
     const char *why = NULL;
-    if (stopping(self)) {
+    if (stopping(self) && !self->given) {
         return EDRI_CLOSED;
     }
     (void)carrier_flush(self->channel.carrier);
@@ -407,6 +417,10 @@ bury(proxy_t *self)
     int pid = (int)self->hand.process.pid;
     bool forced = self->reason[0] != '\0';
     self->failures += !self->was_ready;
+    for (size_t i = 0; i < self->asked_count && i < ASKED_MAX; i++) {
+        port_cancel(self->port, self->asked[i]); // nobody hears the answers
+    }
+    self->asked_count = 0;
     char *how = dismiss(self, forced ? 0 : self->roster->grace_ms);
     free(self->why);
     self->why = str_printf("worker %d of %s %s%s", pid, handler->type->name,
@@ -492,7 +506,7 @@ static edri_err_t
 get_ready(proxy_t *self)
 {
     look(self);
-    edri_err_t err = EDRI_OK;
+    edri_err_t err = stopping(self) ? EDRI_CLOSED : EDRI_OK;
     while (!self->ready && err != EDRI_CLOSED) {
         if (self->failures >= FAILURES_MAX && clock_ms() < self->restart_ms) {
             return EDRI_WORKER_DIED;
@@ -501,6 +515,9 @@ get_ready(proxy_t *self)
         if (err == EDRI_OK) {
             err = start(self);
         }
+    }
+    if (stopping(self)) {
+        return EDRI_CLOSED;
     }
     return self->ready ? EDRI_OK : err;
 }
@@ -561,8 +578,8 @@ static edri_err_t
 end_badly(proxy_t *self, edri_err_t err, const char *text)
 {
     edri_task_t *task = self->task;
-    counter_add(counters(self),
-        err == EDRI_QUARANTINED ? COUNTER_QUARANTINED : COUNTER_WORKER_DIED, 1);
+    counter_add(counters(self), COUNTER_QUARANTINED, err == EDRI_QUARANTINED);
+    counter_add(counters(self), COUNTER_WORKER_DIED, err == EDRI_WORKER_DIED);
     task->text = edri_task_strdup(task, text);
     faults_note(task->crew->faults, task->handler->type, err, text);
     if (envelope_kind(task->env.flags) == EDRI_REQUEST) {
@@ -598,6 +615,20 @@ is_cancelled(const proxy_t *self)
     return cancelled;
 }
 
+// end_of is when a task that goes on has to end: worker.grace after nobody waited
+// for it, or after the node began to stop; -1: never.
+static int64_t
+end_of(proxy_t *self, int64_t *stop_ms)
+{
+    uint64_t id = 0;
+    int64_t since_ms = task_unwanted(self->task, &id);
+    if (stopping(self)) {
+        *stop_ms = *stop_ms > 0 ? *stop_ms : clock_ms();
+        since_ms = *stop_ms < since_ms ? *stop_ms : since_ms;
+    }
+    return since_ms < INT64_MAX ? since_ms + self->roster->grace_ms : -1;
+}
+
 // see_through waits for the end of the task that the process has.  Returns
 // EDRI_OK, EDRI_WORKER_DIED or EDRI_CLOSED.
 static edri_err_t
@@ -605,14 +636,17 @@ see_through(proxy_t *self)
 {
     edri_err_t err = EDRI_OK;
     bool told = false;
+    int64_t stop_ms = 0;
     while (err == EDRI_OK && !self->ready) {
-        uint64_t id = 0;
-        int64_t since_ms = task_unwanted(self->task, &id);
-        int64_t end_ms =
-            since_ms < INT64_MAX ? since_ms + self->roster->grace_ms : -1;
+        int64_t end_ms = end_of(self, &stop_ms);
         if (!told && atomic_load(&self->task->cancelled_ms) != 0) {
             told = true;
-            channel_cancel(&self->channel, self->task->life, id);
+            channel_cancel(
+                &self->channel, self->task->life, self->task->env.id);
+        }
+        if (end_ms >= 0 && clock_ms() >= end_ms && stop_ms > 0) {
+            free(dismiss(self, 0));
+            return EDRI_CLOSED;
         }
         if (end_ms >= 0 && clock_ms() >= end_ms) {
             self->unwanted = true;
@@ -678,6 +712,7 @@ begin_task(proxy_t *self, const job_t *job)
     atomic_store(&task->running, 0);
     self->job = job;
     self->answered = self->unwanted = false;
+    self->asked_count = 0;
     return true;
 }
 

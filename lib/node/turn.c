@@ -218,14 +218,15 @@ static bool
 is_deadlocked(edri_manager_t *self, const handler_t *handler,
     const reader_t *at, const envelope_t *env)
 {
+    bool local =
+        at->run->life == 0 && envelope_kind(env->flags) == EDRI_REQUEST;
     if (handler->pool == NULL) {
-        return self->port->refused != NULL &&
+        return self->port->refused != NULL && local &&
                map_take(self->port->refused, env->id) != NULL;
     }
     uint64_t waited = pool_waits_for(handler->pool);
-    bool found = waited != 0 && at->run->life == 0 &&
-                 envelope_kind(env->flags) == EDRI_REQUEST &&
-                 deadlock_found(self->node, waited, env->id);
+    bool found =
+        waited != 0 && local && deadlock_found(self->node, waited, env->id);
     if (found) {
         deadlock_end(self->port, at->content, waited);
     }

@@ -31,6 +31,7 @@ typedef struct worker {
     channel_t channel;
     edri_port_t *port;
     const handler_t *handler;
+    handler_t limited; // the same, with the node's time limit
     const crew_t *crew;
     void *own; // of this worker (crew_begin)
     arena_t *arena;
@@ -330,6 +331,9 @@ begin(worker_t *self, const Edri__Link__Welcome *welcome,
         give_up(self, "the program has no manager %s with a handler of %s",
             work->manager, work->type_name);
     }
+    self->limited = *self->handler;
+    self->limited.limit_ms = work->time_limit_ms;
+    self->handler = &self->limited;
     self->crew = manager_crew(manager);
     self->node->life = welcome->life;
     self->node->limits.body_max = work->body_limit;

@@ -258,6 +258,22 @@ a_stop_at_once_ends_what_runs(site_t *site)
         "children are left");
 }
 
+static void
+a_stop_lets_what_was_begun_end(site_t *site)
+{
+    site_start(site);
+    site_note(site, "work", 300);
+    check(site_wait(site, "begun", 1), "not begun");
+    for (uint64_t i = 0; i < 5; i++) {
+        site_note(site, "see", i); // wait behind it
+    }
+    check(edri_node_stop(site->node, 0) == EDRI_OK, "stop");
+    check(site_counter(site, "events.handled") >= 1, "it was cut off");
+    check(site_counter(site, "events.dead") == 0, "%d dead",
+        (int)site_counter(site, "events.dead"));
+    check(site_counter(site, "events.worker_died") == 0, "none died");
+}
+
 // children_of gives the processes that a process has started.
 static size_t
 children_of(pid_t parent, pid_t *pids, size_t most)
@@ -354,6 +370,7 @@ static const test_case_t cases[] = {
     CASE(a_program_that_does_not_exist_is_said),
     CASE(signals_to_the_group_leave_workers_to_the_node),
     CASE(a_stop_at_once_ends_what_runs),
+    CASE(a_stop_lets_what_was_begun_end),
     CASE(a_node_that_is_killed_takes_its_workers_along),
 };
 // clang-format on
