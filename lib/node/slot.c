@@ -420,7 +420,9 @@ caught_up(slot_t *self)
             grant_all(self);
         }
         // With an empty queue every source can be served: see credit_in_grant.
-        if ((!self->full && !self->starved) || slot_used(self) == 0) {
+        // The queue may have run down since it was looked at: what still counts
+        // as full stays here.
+        if (!self->full && (!self->starved || slot_used(self) == 0)) {
             return true;
         }
         if (self->ipc || box_watch(self->port->in, level(self))) {
