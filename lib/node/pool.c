@@ -122,7 +122,8 @@ work(worker_t *self)
     job_t *job = NULL;
     clock_tick_t clock = {0};
     while (!atomic_load(&self->leaves) && (job = next_job(self)) != NULL) {
-        if (atomic_load(&self->port->stop)) {
+        // A thread stays, with its port, until pool_destroy: pool_waits_for.
+        if (self->pool->roster != NULL && atomic_load(&self->port->stop)) {
             backlog_again(self->pool->jobs, job); // goes back to its source
             break;
         }
@@ -216,7 +217,7 @@ pool_put(pool_t *self, job_t *job)
 uint64_t
 pool_waits_for(const pool_t *self)
 {
-    return self->wanted == 1 && self->count == 1
+    return self->roster == NULL && self->wanted == 1 && self->count == 1
                ? atomic_load(&self->workers[0]->port->waits_for)
                : 0;
 }
