@@ -81,6 +81,7 @@ flow_out_begin(flow_out_t *self, uint64_t path, int64_t now_ms)
     self->progress_ms = now_ms;
     self->probe_ms = FLOW_PROBE_MS;
     self->unsure = self->held_weight > 0;
+    self->doubt = false;
 }
 
 // ----- sending
@@ -245,9 +246,13 @@ flow_out_arrived(flow_out_t *self, uint64_t arrived, int64_t now_ms)
 }
 
 void
-flow_out_known(flow_out_t *self, uint64_t path)
+flow_out_known(flow_out_t *self, uint64_t path, int64_t now_ms)
 {
     self->unsure = self->unsure && path != self->path;
+    // As a rule it crossed with the first frames of the path.
+    self->doubt =
+        self->doubt || (path < self->path && self->flying > 0 &&
+                           now_ms - self->progress_ms >= FLOW_DOUBT_MS);
 }
 
 bool
@@ -397,8 +402,15 @@ flow_out_any(
 int64_t
 flow_out_due(const flow_out_t *self)
 {
+    if (self->doubt) {
+        return self->progress_ms;
+    }
     if (self->first != NULL || (self->unsure && self->held_weight > 0)) {
-        int64_t pause = 4 * self->rtt_ms;
+        // What was under way during an outage has come late: that is no round
+        // trip to wait for.
+        int64_t pause = 4 * self->rtt_ms < FLOW_PROBE_MAX_MS
+                            ? 4 * self->rtt_ms
+                            : FLOW_PROBE_MAX_MS;
         return self->progress_ms +
                (pause > self->probe_ms ? pause : self->probe_ms);
     }
@@ -423,6 +435,7 @@ flow_out_probe(flow_out_t *self, int64_t now_ms, flow_stamp_t *stamp)
         .opens = !self->opened && self->first == NULL};
     self->opened = self->opened || stamp->opens;
     self->progress_ms = now_ms;
+    self->doubt = false;
     bool soon = self->first != NULL || self->unsure;
     if (soon && self->probe_ms < FLOW_PROBE_MAX_MS) {
         self->probe_ms *= 2;

@@ -12,7 +12,9 @@
 // arrived goes again, in order, the first frame marked 'opens'.  The receiver
 // ignores older paths; within a path nothing is reordered, so a hole is a loss.
 // Nothing is sent again on a timer: without progress an empty PROBE goes behind
-// the data, and the receiver's answer says what is missing.
+// the data, and the receiver's answer says what is missing.  So does one when a
+// word comes from a receiver that does not know the path yet: its session may be
+// younger than what was sent over the last one.
 //
 // Window.  At most 'window' frames of a flow are under way.  A loss halves it,
 // each clean round trip adds one (V. Jacobson, "Congestion Avoidance and
@@ -32,7 +34,8 @@
 #define FLOW_WINDOW_FIRST 16
 #define FLOW_WINDOW_MAX   64
 #define FLOW_PROBE_MS     200  // without progress, at least
-#define FLOW_PROBE_MAX_MS 2000 // between two probes that nobody answers
+#define FLOW_PROBE_MAX_MS 1000 // between two probes that nobody answers
+#define FLOW_DOUBT_MS     50   // between two because of older words, at least
 #define FLOW_REMIND_MS    5000 // between two probes when only settling is open
 
 // packet_t is one frame that the source keeps.
@@ -85,6 +88,7 @@ typedef struct flow_out {
     size_t weight;       // bytes of all packets
     size_t held_weight;  // of these, arrived
     bool unsure;         // words about what is held may have been lost
+    bool doubt;          // the receiver does not know of the path: ask
     int64_t pause_ms;    // nothing goes before: a switch was full
     int64_t progress_ms; // when something last went on
     int64_t probe_ms;    // pause before the next probe
@@ -133,9 +137,9 @@ bool flow_out_resending(const flow_out_t *self);
 // was never sent.
 bool flow_out_arrived(flow_out_t *self, uint64_t arrived, int64_t now_ms);
 
-// flow_out_known: the receiver knows that path.  On a new one it says again what
-// it has settled; until then a PROBE asks for it.
-void flow_out_known(flow_out_t *self, uint64_t path);
+// flow_out_known: the receiver's newest path is that one.  On a new one it says
+// again what it has settled; until then a PROBE asks for it.
+void flow_out_known(flow_out_t *self, uint64_t path, int64_t now_ms);
 
 // flow_out_lost: frames of that path are missing there (the receiver says so,
 // or a switch dropped one).  Returns true when a new path must begin; false: it

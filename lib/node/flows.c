@@ -190,7 +190,10 @@ flow_in_word_of(remote_t *self, const Edri__Wire__Flow *word)
         never_sent(self, "arrived");
         return;
     }
-    flow_out_known(out, word->path);
+    flow_out_known(out, word->path, now_ms);
+    if (out->doubt) {
+        remote_due(self, now_ms);
+    }
     for (size_t i = 0; i < word->n_settled; i++) {
         settled_in(self, out, word->settled[i]);
     }

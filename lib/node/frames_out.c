@@ -487,7 +487,10 @@ frames_lost(link_t *link)
     while (map_next(link->router->remotes, &cursor, NULL, &value)) {
         remote_t *remote = value;
         if (remote->link_in != link->index + 1) {
-            continue; // its frames take another link, or there were none
+            // Its frames took another link, or there were none; but those of a
+            // path that we have not heard of may have been lost with this one.
+            words_retell(remote, link->router->now_ms);
+            continue;
         }
         for (int lane = 1; lane < LANES; lane++) {
             flow_in_missed(&remote->in[lane]);

@@ -342,10 +342,47 @@ Test(flow, a_receiver_that_knows_the_path_is_not_asked_soon)
     (void)send_one(&out, 2, true, 0);
     cr_expect(flow_out_arrived(&out, 1002, 10));
     flow_out_begin(&out, 2, 20);
-    flow_out_known(&out, 1);
+    flow_out_known(&out, 1, 0);
     cr_expect_eq(flow_out_due(&out), 20 + FLOW_PROBE_MS);
-    flow_out_known(&out, 2);
+    flow_out_known(&out, 2, 0);
     cr_expect_eq(flow_out_due(&out), 20 + FLOW_REMIND_MS);
+    flow_out_clear(&out);
+}
+
+// What arrived before an outage is told after it: that was no round trip.
+Test(flow, an_outage_does_not_make_probes_rare)
+{
+    flow_out_t out = new_out();
+    for (int i = 0; i < 8; i++) {
+        (void)send_one(&out, 1, false, 0);
+    }
+    cr_expect(flow_out_arrived(&out, out.next, 9000), "all of them late");
+    (void)send_one(&out, 1, false, 9000);
+    cr_expect_leq(flow_out_due(&out), 9000 + FLOW_PROBE_MAX_MS);
+    flow_out_clear(&out);
+}
+
+// The path began over a session of the receiver that was dead already.  Its next
+// one says what it knows: an older path.
+Test(flow, a_word_of_an_older_path_asks_at_once)
+{
+    flow_out_t out = new_out();
+    flow_stamp_t probe;
+    (void)send_one(&out, 2, false, 0);
+    flow_out_begin(&out, 2, 100);
+    flow_out_known(&out, 1, 400);
+    cr_expect_eq(flow_out_due(&out), 100 + FLOW_PROBE_MS, "nothing is there");
+    flow_stamp_t again;
+    cr_assert_not_null(flow_out_again(&out, 100, &again));
+    flow_out_known(&out, 1, 100 + FLOW_DOUBT_MS - 1);
+    cr_expect_eq(flow_out_due(&out), 100 + FLOW_PROBE_MS, "it crossed");
+    flow_out_known(&out, 2, 100 + FLOW_DOUBT_MS);
+    cr_expect_eq(flow_out_due(&out), 100 + FLOW_PROBE_MS, "it is known");
+    flow_out_known(&out, 1, 100 + FLOW_DOUBT_MS);
+    cr_expect_eq(flow_out_due(&out), 100, "now");
+    flow_out_probe(&out, 100 + FLOW_DOUBT_MS, &probe);
+    flow_out_known(&out, 1, 100 + FLOW_DOUBT_MS + 1);
+    cr_expect_gt(flow_out_due(&out), 100 + FLOW_DOUBT_MS, "once");
     flow_out_clear(&out);
 }
 
