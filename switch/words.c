@@ -548,6 +548,7 @@ word_handle(hub_t *hub, peer_t *peer, const control_t *word)
     case EDRI__LINK__CONTROL__WORD_FLUSH:
     case EDRI__LINK__CONTROL__WORD_QUIT:
     case EDRI__LINK__CONTROL__WORD_GATE:
+    case EDRI__LINK__CONTROL__WORD_DRAIN:
     case EDRI__LINK__CONTROL__WORD__NOT_SET:
     case _EDRI__LINK__CONTROL__WORD__CASE_IS_INT_SIZE:
         hub->malformed++;

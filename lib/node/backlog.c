@@ -24,6 +24,7 @@ struct backlog {
     size_t sleepers;  // takers that wait and have no post
     int64_t timer_ms; // until when one of them does; INT64_MAX: none
     bool closed;
+    bool nudged;
 };
 
 backlog_t *
@@ -121,13 +122,15 @@ backlog_take(backlog_t *self, int64_t until_ms)
     agenda_entry_t *entry = NULL;
     int64_t now_ms = 0;
     pthread_mutex_lock(&self->lock);
-    while (entry == NULL && !self->closed && now_ms < until_ms) {
+    while (
+        entry == NULL && !self->closed && !self->nudged && now_ms < until_ms) {
         now_ms = clock_ms();
         entry = agenda_take(self->agenda, now_ms);
         if (entry == NULL && now_ms < until_ms) {
             await(self, now_ms, until_ms);
         }
     }
+    self->nudged = false;
     leave(self); // there may be more than one
     return (job_t *)(void *)entry;
 }
@@ -164,6 +167,19 @@ backlog_open(backlog_t *self)
     size_t open = self->open;
     pthread_mutex_unlock(&self->lock);
     return open;
+}
+
+void
+backlog_nudge(backlog_t *self)
+{
+    pthread_mutex_lock(&self->lock);
+    self->nudged = true;
+    bool wake = self->sleepers > 0;
+    self->sleepers -= wake;
+    pthread_mutex_unlock(&self->lock);
+    if (wake) {
+        (void)sem_post(&self->more);
+    }
 }
 
 void

@@ -18,8 +18,8 @@ void backlog_destroy(backlog_t **self_p);
 // Never blocks.
 void backlog_put(backlog_t *self, job_t *job);
 
-// backlog_take waits for the next job and returns it; NULL once it is closed, or
-// at a time of clock_ms (INT64_MAX: never).
+// backlog_take waits for the next job and returns it; NULL once it is closed, when
+// it is nudged, or at a time of clock_ms (INT64_MAX: never).
 // The job is the caller's; it must be told what became of it:
 // backlog_done: it has ended; the next of its key may go on (frees nothing).
 // backlog_again: it could not be begun: it keeps its place.
@@ -31,6 +31,10 @@ void backlog_delay(backlog_t *self, job_t *job, int64_t due_ms);
 
 // backlog_open is how many jobs were put and have not ended.
 size_t backlog_open(backlog_t *self);
+
+// backlog_nudge lets one taker go, now or the next time, without a job: there is
+// something else to see to.  For a backlog with one taker.
+void backlog_nudge(backlog_t *self);
 
 // backlog_close lets all takers go; what is left is for backlog_drop, which
 // returns one job after the other, NULL at the end.

@@ -27,6 +27,14 @@ gates_look(gates_t *self, edri_port_t *port, channel_t *channel)
     }
 }
 
+void
+gates_leave(gates_t *self, channel_t *channel)
+{
+    while (self->count > 0) {
+        say(channel, self->shut[--self->count].ref, false);
+    }
+}
+
 const char *
 gates_heed(
     gates_t *self, edri_port_t *port, channel_t *channel, const typeref_t *ref)

@@ -25,6 +25,11 @@ typedef struct gates {
 // gates_look tells the process which have opened.
 void gates_look(gates_t *self, edri_port_t *port, channel_t *channel);
 
+// gates_leave tells it that they are open, whether they are or not: nobody looks
+// here while it has no task, and other threads of the process may wait for them.
+// The next event finds them closed again.
+void gates_leave(gates_t *self, channel_t *channel);
+
 // gates_heed tells the process when the receivers of what it has just emitted
 // are full.  Returns NULL, or, when it does not listen, a static text.
 const char *gates_heed(gates_t *self, edri_port_t *port, channel_t *channel,

@@ -113,6 +113,23 @@ jobs_clear(jobs_t *self)
     (void)pthread_mutex_destroy(&self->lock);
 }
 
+// append is jobs_add under the lock.
+static void
+append(jobs_t *self, job_t *job)
+{
+    job->next = NULL;
+    *(self->last != NULL ? &self->last->next : &self->first) = job;
+    self->last = job;
+}
+
+void
+jobs_add(jobs_t *self, job_t *job)
+{
+    pthread_mutex_lock(&self->lock);
+    append(self, job);
+    pthread_mutex_unlock(&self->lock);
+}
+
 token_may_t
 jobs_hold(jobs_t *self, job_t *job, clock_tick_t *clock)
 {
@@ -126,9 +143,7 @@ jobs_hold(jobs_t *self, job_t *job, clock_tick_t *clock)
         may = TOKEN_HOLD;
     }
     if (may == TOKEN_HOLD) {
-        job->next = NULL;
-        *(self->last != NULL ? &self->last->next : &self->first) = job;
-        self->last = job;
+        append(self, job);
         (void)map_put(self->lives, life, self);
     }
     pthread_mutex_unlock(&self->lock);

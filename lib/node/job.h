@@ -58,6 +58,9 @@ typedef struct jobs {
 void jobs_init(jobs_t *self);
 void jobs_clear(jobs_t *self); // when it is empty
 
+// jobs_add adds a job.
+void jobs_add(jobs_t *self, job_t *job);
+
 // jobs_hold adds a job whose fence is closed, or that would overtake an older one
 // of its source.  Returns what else may be done with it; the job is then the
 // caller's.

@@ -704,6 +704,7 @@ link_word(link_t *self, const control_t *word)
     case EDRI__LINK__CONTROL__WORD_FLUSH:
     case EDRI__LINK__CONTROL__WORD_QUIT:
     case EDRI__LINK__CONTROL__WORD_GATE:
+    case EDRI__LINK__CONTROL__WORD_DRAIN:
     case EDRI__LINK__CONTROL__WORD__NOT_SET:
     case _EDRI__LINK__CONTROL__WORD__CASE_IS_INT_SIZE:
         counter_add(&self->router->node->counters, COUNTER_MALFORMED, 1);

@@ -17,9 +17,10 @@
 #include "base/queue.h"
 #include "edri/log.h"
 #include "node/ask.h"
-#include "node/pool.h"
+#include "node/house.h"
 #include "node/section.h"
 #include "node/turn.h"
+#include "node/workers.h"
 
 // What is said in 'started' and 'orders'.
 static char word;
@@ -216,6 +217,16 @@ edri_manager_lossy(edri_manager_t *self)
 }
 
 edri_err_t
+edri_manager_own_process(edri_manager_t *self)
+{
+    if (self == NULL || atomic_load(&self->node->phase) != PHASE_SETUP) {
+        return EDRI_STATE;
+    }
+    self->apart = true;
+    return EDRI_OK;
+}
+
+edri_err_t
 edri_manager_queue(edri_manager_t *self, size_t bytes)
 {
     if (self == NULL || atomic_load(&self->node->phase) != PHASE_SETUP) {
@@ -316,42 +327,60 @@ edri_manager_node(const edri_manager_t *self)
     return self->node;
 }
 
+// runs_processes says whether handlers run in processes that a program can be.
+static bool
+runs_processes(const edri_manager_t *self, const handler_t *handler)
+{
+    return self->apart || handler->workers.kind == WORKERS_PROCESSES ||
+           handler->workers.kind == WORKERS_FRESH;
+}
+
+// configure_handler lets the configuration say who runs it.
+static edri_err_t
+configure_handler(
+    edri_manager_t *self, handler_t *handler, const section_t *section)
+{
+    handler->limit_ms = self->limit_ms;
+    if (handler->observe != NULL) {
+        return EDRI_OK; // observers are methods
+    }
+    if (section->has_mode) {
+        handler->workers = section->mode;
+    }
+    handler->program = section->program;
+    if (section->program != NULL && !runs_processes(self, handler)) {
+        return section_refuse(self->node, self->name, "program",
+            "handlers in processes are expected; add 'mode = processes:N', "
+            "'mode = fresh' or 'run = process'");
+    }
+    return EDRI_OK;
+}
+
 edri_err_t
 manager_configure(edri_manager_t *self)
 {
     section_t section;
-    edri_err_t err =
-        self->dead ? EDRI_OK : section_read(self->node, self->name, &section);
-    if (!self->dead && err == EDRI_OK) {
+    if (self->dead) {
+        return EDRI_OK;
+    }
+    edri_err_t err = section_read(self->node, self->name, &section);
+    if (err == EDRI_OK) {
         self->queue = section.queue >= 0 ? (size_t)section.queue : self->queue;
         self->limit_ms =
             section.limit_ms >= 0 ? (uint32_t)section.limit_ms : self->limit_ms;
+        self->apart = section.has_run ? section.apart : self->apart;
+        self->program = section.program;
     }
     for (size_t i = 0; i < self->handler_count && err == EDRI_OK; i++) {
-        handler_t *handler = self->handlers[i];
-        handler->limit_ms = self->limit_ms;
-        if (handler->observe != NULL) {
-            continue; // observers are methods
-        }
-        if (section.has_mode) {
-            handler->workers = section.mode;
-        }
-        handler->program = section.program;
-        if (section.program != NULL &&
-            handler->workers.kind != WORKERS_PROCESSES &&
-            handler->workers.kind != WORKERS_FRESH) {
-            err = section_refuse(self->node, self->name, "program",
-                "handlers in processes are expected; add 'mode = processes:N' "
-                "or 'mode = fresh'");
-        }
+        err = configure_handler(self, self->handlers[i], &section);
     }
     return err;
 }
 
 const handler_t *
-manager_handler(const edri_manager_t *self, uint64_t type)
+manager_handler(const edri_manager_t *self, uint64_t type, bool observes)
 {
-    return map_get(self->by_type, type);
+    return map_get(observes ? self->observers : self->by_type, type);
 }
 
 const crew_t *
@@ -377,7 +406,7 @@ find_ranks(const edri_manager_t *self, edri_port_t *like)
     for (size_t i = 0; i < self->handler_count; i++) {
         const handler_t *handler = self->handlers[i];
         uint8_t priority = handler->type->priority;
-        if (handler->workers.kind == WORKERS_METHOD) {
+        if (handler->workers.kind == WORKERS_METHOD && !self->apart) {
             if (any && priority != like->priority) {
                 atomic_store(&like->ranked, true);
             }
@@ -396,7 +425,7 @@ build_demands(edri_manager_t *self, edri_port_t *like)
         self->demands[i] = (demand_t){
             .ref = shared_map_get(self->node->types, handler->type->id),
             .observer = handler->observe != NULL,
-            .pooled = handler->workers.kind != WORKERS_METHOD,
+            .pooled = self->apart || handler->workers.kind != WORKERS_METHOD,
             .replay = handler->replay,
             .replay_age_ms = handler->replay_age_ms};
     }
@@ -410,18 +439,87 @@ build_demands(edri_manager_t *self, edri_port_t *like)
     like->drains = self->hooks.draining != NULL;
 }
 
+// in_house says whether a handler runs in the manager's own process, and there
+// (own) in its own thread.
+static bool
+in_house(const edri_manager_t *self, const handler_t *handler, bool own)
+{
+    unsigned kind = handler->workers.kind;
+    bool alone = kind == WORKERS_METHOD || self->program != NULL;
+    bool here = kind == WORKERS_METHOD || kind == WORKERS_THREADS;
+    return self->apart && here && alone == own;
+}
+
+// add_pool makes and starts a pool for some handlers.
+static edri_err_t
+add_pool(edri_manager_t *self, pool_plan_t *plan, handler_t **handlers,
+    size_t count, const char *what)
+{
+    plan->roster.manager = self->name;
+    plan->roster.what = what;
+    plan->roster.handlers = handlers;
+    plan->roster.handler_count = count;
+    plan->crew = &self->crew;
+    plan->manager = self->port;
+    plan->held = &self->held;
+    pool_t *pool = pool_new(plan);
+    self->pools =
+        mem_resize(self->pools, (self->pool_count + 1) * sizeof(pool_t *));
+    self->pools[self->pool_count++] = pool;
+    for (size_t i = 0; i < count; i++) {
+        handlers[i]->pool = pool;
+    }
+    if (plan->roster.house != NULL && plan->roster.first_seat == 0) {
+        house_owner(plan->roster.house, pool_jobs(pool));
+    }
+    return pool_start(pool);
+}
+
+// open_house makes the pool of what the manager's own thread runs elsewhere.
+static edri_err_t
+open_house(edri_manager_t *self)
+{
+    const settings_t *settings = self->node->settings;
+    unsigned seats = 1;
+    size_t count = 0;
+    self->inmates = mem_new((self->handler_count + 1) * sizeof(handler_t *));
+    for (size_t i = 0; i < self->handler_count; i++) {
+        handler_t *handler = self->handlers[i];
+        if (in_house(self, handler, true)) {
+            self->inmates[count++] = handler;
+        } else if (in_house(self, handler, false)) {
+            seats += workers_count(handler->workers);
+        }
+    }
+    self->house = house_new(
+        seats, (restarts_t){
+                   .most = (uint32_t)settings_int(settings, "worker.restarts"),
+                   .within_ms = settings_int(settings, "worker.restarts_in")});
+    pool_plan_t plan = {.workers = EDRI_THREADS(1),
+        .roster = {.program = self->program, .house = self->house}};
+    return add_pool(self, &plan, self->inmates, count, self->name);
+}
+
+// start_pools makes the pools of all handlers that have one.
 static edri_err_t
 start_pools(edri_manager_t *self)
 {
-    edri_err_t err = EDRI_OK;
+    unsigned seat = 1;
+    edri_err_t err = self->apart ? open_house(self) : EDRI_OK;
     for (size_t i = 0; i < self->handler_count && err == EDRI_OK; i++) {
         handler_t *handler = self->handlers[i];
-        if (handler->workers.kind != WORKERS_METHOD) {
-            self->pooled = true;
-            handler->pool =
-                pool_new(handler, &self->crew, self->port, &self->held);
-            err = pool_start(handler->pool);
+        pool_plan_t plan = {.workers = handler->workers,
+            .roster = {.program = handler->program,
+                .fresh = handler->workers.kind == WORKERS_FRESH}};
+        if (handler->pool != NULL || handler->workers.kind == WORKERS_METHOD) {
+            continue;
         }
+        if (in_house(self, handler, false)) {
+            plan.roster.house = self->house;
+            plan.roster.first_seat = seat;
+            seat += workers_count(handler->workers);
+        }
+        err = add_pool(self, &plan, &self->handlers[i], 1, handler->type->name);
     }
     return err;
 }
@@ -448,7 +546,7 @@ leave_all(edri_manager_t *self)
 static edri_err_t
 begin_own(edri_manager_t *self)
 {
-    for (size_t i = 0; i < self->handler_count; i++) {
+    for (size_t i = 0; i < self->handler_count && !self->apart; i++) {
         if (self->handlers[i]->workers.kind == WORKERS_METHOD) {
             return crew_begin(&self->crew, &self->worker);
         }
@@ -465,7 +563,8 @@ manager_open(edri_manager_t *self)
     self->arena = arena_new();
     self->port = port_new(self->node, &like);
     edri_err_t err = self->port != NULL ? begin_own(self) : EDRI_SYSTEM;
-    return err == EDRI_OK ? start_pools(self) : err;
+    // A process of its own is there for the hook, which comes later.
+    return err == EDRI_OK && !self->apart ? start_pools(self) : err;
 }
 
 // watch_pools looks for threads that are stuck, when it is time.
@@ -477,9 +576,8 @@ watch_pools(edri_manager_t *self)
         return;
     }
     self->watch_ms = -1;
-    for (size_t i = 0; i < self->handler_count; i++) {
-        pool_t *pool = self->handlers[i]->pool;
-        int64_t next_ms = pool != NULL ? pool_watch(pool, now_ms) : -1;
+    for (size_t i = 0; i < self->pool_count; i++) {
+        int64_t next_ms = pool_watch(self->pools[i], now_ms);
         if (next_ms >= 0 && (self->watch_ms < 0 || next_ms < self->watch_ms)) {
             self->watch_ms = next_ms;
         }
@@ -490,11 +588,33 @@ watch_pools(edri_manager_t *self)
 static void
 tell_drain(edri_manager_t *self)
 {
-    if (atomic_load_explicit(&self->port->drain, memory_order_relaxed) ==
+    if (atomic_load_explicit(&self->port->drain, memory_order_relaxed) !=
         DRAIN_ASKED) {
-        self->hooks.draining(self, self->port, self->crew.state);
-        atomic_store(&self->port->drain, DRAIN_TOLD);
+        return;
     }
+    if (self->house == NULL) {
+        manager_call_draining(self, self->port);
+    } else if (!house_has_drained(self->house)) {
+        house_drain(self->house);
+        return;
+    }
+    atomic_store(&self->port->drain, DRAIN_TOLD);
+    port_ring(self->port, NULL, 0); // the router may wait for it
+}
+
+// wait_bell waits for the router, or for the own process.
+static edri_err_t
+wait_bell(edri_manager_t *self, int64_t until_ms)
+{
+    zmq_pollitem_t items[2]; // the first is the port's
+    if (self->house == NULL) {
+        return port_sleep(self->port, until_ms);
+    }
+    items[1] =
+        (zmq_pollitem_t){.fd = house_fd(self->house), .events = ZMQ_POLLIN};
+    edri_err_t err = port_wait_with(self->port, items, 2, until_ms);
+    house_seen(self->house);
+    return err;
 }
 
 // sleep_on waits for the bell, or until something is due.
@@ -509,7 +629,7 @@ sleep_on(edri_manager_t *self, bool may_wait)
     if (next_ms != INT64_MAX && (until < 0 || next_ms < until)) {
         until = next_ms;
     }
-    if (port_sleep(self->port, may_wait ? until : 0) == EDRI_DEADLINE) {
+    if (wait_bell(self, may_wait ? until : 0) == EDRI_DEADLINE) {
         (void)port_expire(self->port, clock_ms());
     }
 }
@@ -519,7 +639,7 @@ manager_step(edri_manager_t *self, bool may_wait)
 {
     turn_resume(self);
     tell_drain(self);
-    if (self->pooled) {
+    if (self->pool_count > 0) {
         watch_pools(self);
     }
     // What has come meanwhile may be more urgent than what waits.
@@ -533,20 +653,56 @@ manager_step(edri_manager_t *self, bool may_wait)
     return !self->port->quit && !atomic_load(&self->port->stop);
 }
 
+// end_pools ends all pools; the own process's is the last.
+static void
+end_pools(edri_manager_t *self, jobs_t *left)
+{
+    if (self->house != NULL) {
+        house_stop(self->house);
+    }
+    while (self->pool_count > 0) {
+        pool_destroy(&self->pools[--self->pool_count], left);
+    }
+    for (size_t i = 0; i < self->handler_count; i++) {
+        self->handlers[i]->pool = NULL;
+    }
+    house_destroy(&self->house);
+    free(self->pools);
+    free(self->inmates);
+    self->pools = NULL;
+    self->inmates = NULL;
+}
+
 void
 manager_close(edri_manager_t *self)
 {
-    for (size_t i = 0; i < self->handler_count; i++) {
-        pool_destroy(&self->handlers[i]->pool);
-    }
+    end_pools(self, NULL);
     leave_all(self);
     crew_end(&self->crew, &self->worker);
-    if (self->is_ready && self->hooks.stopped != NULL) {
-        self->hooks.stopped(self, self->crew.state);
+    if (self->is_ready && !self->apart) {
+        manager_call_stopped(self);
     }
     edri_port_destroy(&self->port);
     load_clear(&self->load);
     arena_destroy(&self->arena);
+}
+
+// move_out starts the manager's own process, and waits until it is ready.
+static edri_err_t
+move_out(edri_manager_t *self)
+{
+    const char *why = NULL;
+    edri_err_t err = start_pools(self);
+    err = err == EDRI_OK ? house_begun(self->house, &why) : err;
+    while (err == EDRI_AGAIN) {
+        (void)wait_bell(self, -1);
+        err = self->port->quit ? EDRI_CLOSED : house_begun(self->house, &why);
+    }
+    if (err != EDRI_OK && why != NULL) {
+        self->failed = "its process could not begin";
+        (void)edri_manager_fail(self, err, "%s", why);
+    }
+    return err;
 }
 
 // become_ready waits for the node and calls the hook.  Returns false when the
@@ -557,10 +713,8 @@ become_ready(edri_manager_t *self)
     if (queue_take(self->orders) == NULL) {
         return false;
     }
-    if (self->hooks.started != NULL) {
-        self->failed = "its hook, started, failed";
-        self->err = self->hooks.started(self, self->port, self->crew.state);
-    }
+    self->err =
+        self->apart ? move_out(self) : manager_call_started(self, self->port);
     self->is_ready = self->err == EDRI_OK;
     queue_put(self->started, &word);
     return self->is_ready;
@@ -611,6 +765,31 @@ manager_await(edri_manager_t *self)
         (void)queue_take(self->started);
     }
     return self->err;
+}
+
+edri_err_t
+manager_call_started(edri_manager_t *self, edri_port_t *port)
+{
+    self->failed = "its hook, started, failed";
+    return self->hooks.started != NULL
+               ? self->hooks.started(self, port, self->crew.state)
+               : EDRI_OK;
+}
+
+void
+manager_call_draining(edri_manager_t *self, edri_port_t *port)
+{
+    if (self->hooks.draining != NULL) {
+        self->hooks.draining(self, port, self->crew.state);
+    }
+}
+
+void
+manager_call_stopped(edri_manager_t *self)
+{
+    if (self->hooks.stopped != NULL) {
+        self->hooks.stopped(self, self->crew.state);
+    }
 }
 
 char *

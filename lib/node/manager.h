@@ -15,11 +15,18 @@ edri_manager_t *manager_new(edri_node_t *node, const char *name, bool dead);
 // EDRI_OK or EDRI_INVAL: the node's error names file and line.
 edri_err_t manager_configure(edri_manager_t *self) EDRI_MUST_CHECK;
 
-// manager_handler returns what it does with events of a type, or NULL;
-// manager_crew what its workers have.
+// manager_handler returns what it does with events of a type, or with the replies
+// to them ('observes'); NULL: nothing.  manager_crew returns what its workers have.
 const struct handler *manager_handler(
-    const edri_manager_t *self, uint64_t type);
+    const edri_manager_t *self, uint64_t type, bool observes);
 const struct crew *manager_crew(const edri_manager_t *self);
+
+// The hooks, which may be none: in the manager's thread, or the first thread of
+// its own process.
+edri_err_t manager_call_started(
+    edri_manager_t *self, edri_port_t *port) EDRI_MUST_CHECK;
+void manager_call_draining(edri_manager_t *self, edri_port_t *port);
+void manager_call_stopped(edri_manager_t *self);
 
 // manager_start starts its thread and pools and waits until all are attached.
 // Returns EDRI_OK; EDRI_SYSTEM, or what the user's code for a worker's own state

@@ -51,6 +51,11 @@ const setting_row_t node_rows[] = {
         "each time until one has finished a task."},
     {"worker.backoff_max", SETTING_DURATION, "5s", 1, 600000, "ms",
         "Longest pause before a process is started again."},
+    {"worker.restarts", SETTING_INT, "10", 0, 100, "",
+        "A manager whose own process (run = process) ends more often than that "
+        "within worker.restarts_in is closed."},
+    {"worker.restarts_in", SETTING_DURATION, "1m", 100, 86400000, "ms",
+        "See worker.restarts."},
     {"health.probe", SETTING_DURATION, "1s", 100, 3600000, "ms",
         "Between two probes of a manager through its queue."},
     {"health.slow", SETTING_DURATION, "2s", 100, 3600000, "ms",

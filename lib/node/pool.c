@@ -33,10 +33,8 @@ typedef struct worker {
 } worker_t;
 
 struct pool {
-    const handler_t *handler;
-    const crew_t *crew;
-    edri_port_t *manager; // whose box the jobs weigh on
-    jobs_t *held;         // the manager's
+    pool_plan_t plan;
+    edri_port_t *manager;
     backlog_t *jobs;
     roster_t *roster;  // of its processes; NULL: threads call the handler
     queue_t *attached; // each worker says so once: itself
@@ -47,22 +45,26 @@ struct pool {
 };
 
 pool_t *
-pool_new(const handler_t *handler, const crew_t *crew, edri_port_t *manager,
-    jobs_t *held)
+pool_new(const pool_plan_t *plan)
 {
     pool_t *self = mem_new(sizeof *self);
-    self->handler = handler;
-    self->crew = crew;
-    self->manager = manager;
-    self->held = held;
+    self->plan = *plan;
+    self->manager = plan->manager;
     self->jobs = backlog_new();
     self->attached = queue_new();
-    self->wanted = workers_count(handler->workers);
+    self->wanted = workers_count(plan->workers);
     self->workers = mem_new((self->wanted + STUCK_MAX) * sizeof *self->workers);
-    if (handler->workers.kind != WORKERS_THREADS) {
-        self->roster = roster_new(handler, manager->node, &self->stop);
+    if (plan->roster.house != NULL || plan->workers.kind != WORKERS_THREADS) {
+        self->roster =
+            roster_new(&self->plan.roster, plan->manager->node, &self->stop);
     }
     return self;
+}
+
+backlog_t *
+pool_jobs(pool_t *self)
+{
+    return self->jobs;
 }
 
 // ----- threads
@@ -74,7 +76,7 @@ may_begin(worker_t *self, job_t *job, clock_tick_t *clock)
     pool_t *pool = self->pool;
     // What came from another node needs its source's lease, the first time.
     token_may_t may = job->origin.token != NULL && job->tries == 0
-                          ? jobs_hold(pool->held, job, clock)
+                          ? jobs_hold(pool->plan.held, job, clock)
                           : TOKEN_BEGIN;
     if (may == TOKEN_HOLD) {
         return false; // others may have it already
@@ -122,8 +124,7 @@ work(worker_t *self)
     job_t *job = NULL;
     clock_tick_t clock = {0};
     while (!atomic_load(&self->leaves) && (job = next_job(self)) != NULL) {
-        // A thread stays, with its port, until pool_destroy: pool_waits_for.
-        if (self->pool->roster != NULL && atomic_load(&self->port->stop)) {
+        if (self->runner->leaves(self->runner)) {
             backlog_again(self->pool->jobs, job); // goes back to its source
             break;
         }
@@ -142,11 +143,19 @@ begin(worker_t *self)
         self->runner = runner_of_processes(pool->roster, &self->task);
         return EDRI_OK;
     }
-    edri_err_t err = crew_begin(pool->crew, &self->task.worker);
+    edri_err_t err = crew_begin(pool->plan.crew, &self->task.worker);
     if (err == EDRI_OK) {
         self->runner = runner_of_thread(&self->task);
     }
     return err;
+}
+
+// first_handler is the pool's, as a rule; a shared one has it from each job.
+static const handler_t *
+first_handler(const pool_t *self)
+{
+    return self->plan.roster.handler_count > 0 ? self->plan.roster.handlers[0]
+                                               : NULL;
 }
 
 static void *
@@ -155,11 +164,11 @@ run_worker(void *arg)
     worker_t *self = arg;
     pool_t *pool = self->pool;
     edri_port_t like = {.worker = true, .target = pool->manager->number};
-    thread_name(pool->handler->type->name);
+    thread_name(pool->plan.roster.what);
     self->port = port_new(pool->manager->node, &like);
     self->task = (edri_task_t){.port = self->port,
-        .crew = pool->crew,
-        .handler = pool->handler,
+        .crew = pool->plan.crew,
+        .handler = first_handler(pool),
         .arena = arena_new()};
     self->err = self->port != NULL ? begin(self) : EDRI_SYSTEM;
     bool fine = self->err == EDRI_OK;
@@ -167,7 +176,7 @@ run_worker(void *arg)
     if (fine) {
         work(self);
         self->runner->destroy(self->runner);
-        crew_end(pool->crew, &self->task.worker);
+        crew_end(pool->plan.crew, &self->task.worker);
     }
     arena_destroy(&self->task.arena);
     edri_port_destroy(&self->port);
@@ -192,7 +201,7 @@ add_worker(pool_t *self)
     if (err != EDRI_OK) {
         edri_log_error("POOL-THREAD",
             "manager=%s type=%s threads=%zu wanted=%zu error=%s",
-            self->handler->manager, self->handler->type->name, self->count,
+            self->plan.roster.manager, self->plan.roster.what, self->count,
             self->wanted, edri_err_name(err));
     }
     return err;
@@ -243,20 +252,19 @@ end_worker(worker_t *worker)
 static void
 replace(pool_t *self, worker_t *worker, uint64_t id, int64_t unwanted_ms)
 {
-    const handler_t *handler = self->handler;
+    const roster_plan_t *plan = &self->plan.roster;
     if (!worker->stuck) {
         worker->stuck = true;
         counter_add(&self->manager->node->counters, COUNTER_STUCK, 1);
         edri_log_warn("WORKER-STUCK",
-            "manager=%s type=%s task=%016llx unwanted_ms=%lld",
-            handler->manager, handler->type->name, (unsigned long long)id,
-            (long long)unwanted_ms);
+            "manager=%s type=%s task=%016llx unwanted_ms=%lld", plan->manager,
+            plan->what, (unsigned long long)id, (long long)unwanted_ms);
         char why[160];
         (void)snprintf(why, sizeof why,
             "a thread has been at work for %lld ms after its task %016llx was "
             "cancelled or its time was over",
             (long long)unwanted_ms, (unsigned long long)id);
-        system_worker_down(self->manager, handler, why);
+        system_worker_down(self->manager, plan->manager, plan->what, why);
     }
     if (self->count < self->wanted + STUCK_MAX) {
         atomic_store(&worker->leaves, add_worker(self) == EDRI_OK);
@@ -295,7 +303,7 @@ pool_watch(pool_t *self, int64_t now_ms)
 }
 
 void
-pool_destroy(pool_t **self_p)
+pool_destroy(pool_t **self_p, jobs_t *left)
 {
     pool_t *self = *self_p;
     *self_p = NULL;
@@ -309,7 +317,11 @@ pool_destroy(pool_t **self_p)
     }
     job_t *job = NULL;
     while ((job = backlog_drop(self->jobs)) != NULL) {
-        job_leave(job, self->manager, self->manager->in);
+        if (left != NULL) {
+            jobs_add(left, job);
+        } else {
+            job_leave(job, self->manager, self->manager->in);
+        }
     }
     backlog_destroy(&self->jobs);
     queue_destroy(&self->attached);

@@ -8,6 +8,9 @@
 // replies it sends go straight to the router.  A job's bytes count against the
 // manager's box until the handler has returned.
 //
+// A pool has one handler, but for that of a manager's own process (house.h), which
+// has all that the manager would run itself.
+//
 // How a thread does its jobs is its runner's (runner.h): it calls the handler,
 // or it is the proxy of a process that does (proxy.c).
 //
@@ -19,14 +22,23 @@
 #ifndef NODE_POOL_H
 #define NODE_POOL_H
 
+#include "node/backlog.h"
 #include "node/job.h"
+#include "node/roster.h"
 
 typedef struct pool pool_t;
 
-// pool_new makes a pool for 'handler' of the manager with that crew and port;
-// no thread runs yet.  What a fence holds back goes to 'held'.
-pool_t *pool_new(const handler_t *handler, const crew_t *crew,
-    edri_port_t *manager, jobs_t *held);
+// pool_plan_t says what a pool is for.
+typedef struct pool_plan {
+    roster_plan_t roster; // its handlers; the rest is for processes
+    edri_workers_t workers;
+    const crew_t *crew;
+    edri_port_t *manager; // whose box the jobs weigh on
+    jobs_t *held;         // takes what a fence holds back
+} pool_plan_t;
+
+// pool_new makes a pool; no thread runs yet.
+pool_t *pool_new(const pool_plan_t *plan);
 
 // pool_start starts the threads and waits until each is attached.  Returns
 // EDRI_OK, EDRI_SYSTEM when a thread cannot be started, or what the crew's
@@ -46,8 +58,12 @@ uint64_t pool_waits_for(const pool_t *self);
 // to look again, or -1 while the pool has nothing to do.
 int64_t pool_watch(pool_t *self, int64_t now_ms);
 
-// pool_destroy lets the threads finish what they have begun, joins them, leaves
-// what waits to its sources and frees the pool.  Called by the manager's thread.
-void pool_destroy(pool_t **self_p);
+// pool_jobs is where its jobs wait; borrowed.
+backlog_t *pool_jobs(pool_t *self);
+
+// pool_destroy lets the threads finish what they have begun, joins them, gives
+// what waits to 'left', in order, or leaves it to its sources (NULL), and frees the
+// pool.  Called by the manager's thread.
+void pool_destroy(pool_t **self_p, jobs_t *left);
 
 #endif

@@ -71,14 +71,23 @@ arrange(const process_plan_t *plan, posix_spawn_file_actions_t *files,
                                      files, plan->input, STDIN_FILENO)
                                : posix_spawn_file_actions_addopen(files,
                                      STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    int first = STDERR_FILENO + 1;
-    if (err == 0 && plan->inherits >= 0) {
+    // Out of each other's way first: one may stand where another has to go.
+    int count = (int)plan->inherits_count;
+    int above = PROCESS_FD + count;
+    for (int i = 0; i < count; i++) {
+        above = plan->inherits[i] >= above ? plan->inherits[i] + 1 : above;
+    }
+    for (int i = 0; i < count && err == 0; i++) {
+        err = posix_spawn_file_actions_adddup2(
+            files, plan->inherits[i], above + i);
+    }
+    for (int i = 0; i < count && err == 0; i++) {
         err =
-            posix_spawn_file_actions_adddup2(files, plan->inherits, PROCESS_FD);
-        first = PROCESS_FD + 1;
+            posix_spawn_file_actions_adddup2(files, above + i, PROCESS_FD + i);
     }
     if (err == 0) {
-        err = posix_spawn_file_actions_addclosefrom_np(files, first);
+        err =
+            posix_spawn_file_actions_addclosefrom_np(files, PROCESS_FD + count);
     }
     if (err == 0) {
         err = posix_spawnattr_setsigmask(attributes, &blocked);

@@ -13,7 +13,7 @@
 
 #include "edri/err.h"
 
-// The descriptor at which a process finds what it inherits.
+// The descriptor from which on a process finds what it inherits.
 #define PROCESS_FD 3
 
 typedef struct process {
@@ -26,8 +26,9 @@ typedef struct process_plan {
     const char *path;     // looked for in PATH when it has no '/'
     char *const *argv;    // ended by NULL
     const char *variable; // "NAME=VALUE" beside the environment of this process
-    int inherits;         // a descriptor that it finds as PROCESS_FD, or -1
-    int input;            // as its standard input; -1: /dev/null
+    const int *inherits;  // descriptors that it finds from PROCESS_FD on;
+    unsigned inherits_count; // so many
+    int input;               // as its standard input; -1: /dev/null
 } process_plan_t;
 
 // process_start starts a process.  SIGTERM and SIGINT are blocked in it, and

@@ -31,16 +31,16 @@ split_words(const char *command)
 }
 
 roster_t *
-roster_new(const handler_t *handler, edri_node_t *node, const atomic_bool *stop)
+roster_new(
+    const roster_plan_t *plan, edri_node_t *node, const atomic_bool *stop)
 {
     const settings_t *settings = node->settings;
     roster_t *self = mem_new(sizeof *self);
-    self->handler = handler;
+    self->plan = *plan;
     self->node = node;
     self->stop = stop;
-    self->fresh = handler->workers.kind == WORKERS_FRESH;
-    self->args = handler->program != NULL ? split_words(handler->program)
-                                          : process_own_args();
+    self->args =
+        plan->program != NULL ? split_words(plan->program) : process_own_args();
     self->backoff =
         (backoff_t){.min_ms = settings_int(settings, "worker.backoff_min"),
             .max_ms = settings_int(settings, "worker.backoff_max")};
@@ -65,29 +65,69 @@ roster_destroy(roster_t **self_p)
 
 // ----- starting and ending
 
-// hire_ours starts this program again, with one end of a socket pair.
-static edri_err_t
-hire_ours(const roster_t *self, hand_t *hand, const char **why_p)
+// pair_up makes 'count' socket pairs: our ends and theirs.
+static bool
+pair_up(int *ours, int *theirs, unsigned count)
 {
-    int ends[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
-        *why_p = strerror(errno);
-        return EDRI_SYSTEM;
+    for (unsigned i = 0; i < count; i++) {
+        int ends[2];
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
+            return false;
+        }
+        ours[i] = ends[0];
+        theirs[i] = ends[1];
     }
-    process_plan_t plan = {.path = "/proc/self/exe",
-        .argv = self->args,
-        .variable = "EDRI_WORKER=fd:3", // PROCESS_FD
-        .inherits = ends[1],
-        .input = -1};
-    edri_err_t err = process_start(&hand->process, &plan, why_p);
-    (void)close(ends[1]);
-    hand->carrier = carrier_stream(ends[0], self->node->limits.body_max);
+    return true;
+}
+
+static void
+close_all(const int *fds, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (fds[i] >= 0) {
+            (void)close(fds[i]);
+        }
+    }
+}
+
+// hire_ours starts this program again, with one end of each socket pair.
+static edri_err_t
+hire_ours(const roster_t *self, hand_t *hand, carrier_t **carriers,
+    unsigned count, const char **why_p)
+{
+    int *ours = mem_new(2 * count * sizeof *ours);
+    int *theirs = ours + count;
+    memset(ours, -1, 2 * count * sizeof *ours);
+    edri_err_t err = EDRI_OK;
+    if (!pair_up(ours, theirs, count)) {
+        *why_p = strerror(errno);
+        err = EDRI_SYSTEM;
+    }
+    if (err == EDRI_OK) {
+        char variable[64];
+        (void)snprintf(variable, sizeof variable, "EDRI_WORKER=fd:%d-%u",
+            PROCESS_FD, PROCESS_FD + count - 1);
+        process_plan_t plan = {.path = "/proc/self/exe",
+            .argv = self->args,
+            .variable = variable,
+            .inherits = theirs,
+            .inherits_count = count,
+            .input = -1};
+        err = process_start(&hand->process, &plan, why_p);
+    }
+    close_all(theirs, count);
+    for (unsigned i = 0; i < count && err == EDRI_OK; i++) {
+        carriers[i] = carrier_stream(ours[i], self->node->limits.body_max);
+    }
+    close_all(ours, err == EDRI_OK ? 0 : count);
+    free(ours);
     return err;
 }
 
 // meet makes a directory of our own and binds the carrier in it.
 static bool
-meet(const roster_t *self, hand_t *hand, char **endpoint_p)
+meet(const roster_t *self, hand_t *hand, carrier_t **carrier_p,
+    char **endpoint_p)
 {
     char directory[] = "/tmp/edri-XXXXXX";
     if (mkdtemp(directory) == NULL) {
@@ -95,19 +135,21 @@ meet(const roster_t *self, hand_t *hand, char **endpoint_p)
     }
     hand->directory = str_dup(directory);
     *endpoint_p = str_printf("ipc://%s/worker", directory);
-    hand->carrier = carrier_pair(
+    *carrier_p = carrier_pair(
         self->node->zmq, *endpoint_p, true, self->node->limits.body_max);
-    return hand->carrier != NULL;
+    return *carrier_p != NULL;
 }
 
 // hire_foreign starts another program.  It knows of our end by the end of its
 // standard input.
 static edri_err_t
-hire_foreign(const roster_t *self, hand_t *hand, const char **why_p)
+hire_foreign(const roster_t *self, hand_t *hand, carrier_t **carrier_p,
+    const char **why_p)
 {
     char *endpoint = NULL;
     int ends[2] = {-1, -1};
-    if (!meet(self, hand, &endpoint) || pipe2(ends, O_CLOEXEC) != 0) {
+    if (!meet(self, hand, carrier_p, &endpoint) ||
+        pipe2(ends, O_CLOEXEC) != 0) {
         *why_p = strerror(errno);
         free(endpoint);
         return EDRI_SYSTEM;
@@ -116,7 +158,6 @@ hire_foreign(const roster_t *self, hand_t *hand, const char **why_p)
     process_plan_t plan = {.path = self->args[0],
         .argv = self->args,
         .variable = variable,
-        .inherits = -1,
         .input = ends[0]};
     edri_err_t err = process_start(&hand->process, &plan, why_p);
     (void)close(ends[0]);
@@ -127,17 +168,20 @@ hire_foreign(const roster_t *self, hand_t *hand, const char **why_p)
 }
 
 edri_err_t
-roster_hire(const roster_t *self, hand_t *hand, const char **why_p)
+roster_hire(const roster_t *self, hand_t *hand, carrier_t **carriers,
+    unsigned count, const char **why_p)
 {
     *hand = (hand_t){.lifeline = -1};
+    memset(carriers, 0, count * sizeof *carriers);
     if (self->args == NULL || self->args[0] == NULL) {
         *why_p = "its command line is not known";
         return EDRI_SYSTEM;
     }
-    edri_err_t err = self->handler->program != NULL
-                         ? hire_foreign(self, hand, why_p)
-                         : hire_ours(self, hand, why_p);
+    edri_err_t err = self->plan.program != NULL
+                         ? hire_foreign(self, hand, &carriers[0], why_p)
+                         : hire_ours(self, hand, carriers, count, why_p);
     if (err != EDRI_OK) {
+        carrier_destroy(&carriers[0]);
         free(roster_dismiss(hand, 0));
     }
     return err;
@@ -146,7 +190,6 @@ roster_hire(const roster_t *self, hand_t *hand, const char **why_p)
 char *
 roster_dismiss(hand_t *hand, int64_t grace_ms)
 {
-    carrier_destroy(&hand->carrier);
     if (hand->lifeline >= 0) {
         (void)close(hand->lifeline);
     }

@@ -11,11 +11,25 @@
 #include "node/process.h"
 #include "node/task.h"
 
+struct house;
+
+// roster_plan_t says what a pool is for.
+typedef struct roster_plan {
+    const char *manager;
+    const char *what; // it handles, for texts: a type's name, or the manager's
+    handler_t *const *handlers; // borrowed, as the texts
+    size_t handler_count;
+    const char *program; // NULL: this one
+    bool fresh;          // a process for each task
+    struct house *house; // the one process for all, or NULL
+    unsigned first_seat; // there
+} roster_plan_t;
+
 typedef struct roster {
-    const handler_t *handler;
+    roster_plan_t plan;
     edri_node_t *node;
     const atomic_bool *stop; // the pool ends
-    bool fresh;              // a process for each task
+    atomic_uint seats;       // of the house that proxies have taken
     char **args;             // what is started
     backoff_t backoff;
     int64_t start_ms; // worker.start and so on
@@ -26,27 +40,27 @@ typedef struct roster {
     kills_t kills;
 } roster_t;
 
-// roster_new makes what a pool needs for the processes of a handler.
+// roster_new makes what a pool needs for its processes.
 roster_t *roster_new(
-    const handler_t *handler, edri_node_t *node, const atomic_bool *stop);
+    const roster_plan_t *plan, edri_node_t *node, const atomic_bool *stop);
 void roster_destroy(roster_t **self_p);
 
-// hand_t is one process, and the carrier to it.  Begins as zeros.
+// hand_t is one process.  Begins as zeros but for lifeline, -1.
 typedef struct hand {
     process_t process;
-    carrier_t *carrier;
-    int lifeline;    // standard input of a foreign program
+    int lifeline;    // standard input of a foreign program; -1: it is ours
     char *directory; // where its endpoint stands
 } hand_t;
 
-// roster_hire starts a process.  Returns EDRI_OK, or EDRI_SYSTEM and a static text
-// in *why_p.
-edri_err_t roster_hire(
-    const roster_t *self, hand_t *hand, const char **why_p) EDRI_MUST_CHECK;
+// roster_hire starts a process with so many carriers to it, which become the
+// caller's; a foreign program has one.  Returns EDRI_OK, or EDRI_SYSTEM and a
+// static text in *why_p.
+edri_err_t roster_hire(const roster_t *self, hand_t *hand, carrier_t **carriers,
+    unsigned count, const char **why_p) EDRI_MUST_CHECK;
 
-// roster_dismiss closes the connection to a process (its carrier may have moved
-// elsewhere and be closed) and waits for its end, for at most grace_ms; then
-// kills it.  Returns how it ended; the caller frees it.
+// roster_dismiss waits for the end of a process whose carriers have been closed,
+// for at most grace_ms; then kills it.  Returns how it ended; the caller frees
+// it.
 char *roster_dismiss(hand_t *hand, int64_t grace_ms);
 
 // roster_blame counts a process that an event has ended; roster_barred says whether

@@ -29,6 +29,13 @@ run(runner_t *base, job_t *job, int64_t *due_ms)
     return again;
 }
 
+static bool
+leaves(const runner_t *base)
+{
+    (void)base;
+    return false; // with its port, until the pool ends: pool_waits_for
+}
+
 static void
 destroy(runner_t *base)
 {
@@ -39,6 +46,6 @@ runner_t *
 runner_of_thread(edri_task_t *task)
 {
     thread_runner_t *self = mem_new(sizeof *self);
-    *self = (thread_runner_t){{tend, run, destroy}, task};
+    *self = (thread_runner_t){{tend, run, leaves, destroy}, task};
     return &self->base;
 }

@@ -16,6 +16,8 @@ struct runner {
     // run does a job, whose event counts as begun; the job stays the caller's.
     // Returns true when it must be tried again, at *due_ms.
     bool (*run)(runner_t *self, job_t *job, int64_t *due_ms);
+    // leaves says whether it takes no more jobs: what is left goes elsewhere.
+    bool (*leaves)(const runner_t *self);
     void (*destroy)(runner_t *self);
 };
 

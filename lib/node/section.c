@@ -49,10 +49,11 @@ check_keys(edri_node_t *node, const char *name)
            settings_section_next(node->settings, path, &cursor, &key)) {
         if (!streq(key, "plugin") && !streq(key, "mode") &&
             !streq(key, "program") && !streq(key, "queue") &&
-            !streq(key, "time_limit") && !streq(key, "set")) {
+            !streq(key, "time_limit") && !streq(key, "run") &&
+            !streq(key, "set")) {
             err = section_refuse(node, name, key,
-                "unknown setting; a manager has 'plugin', 'mode', 'program', "
-                "'queue', 'time_limit' and a section 'set'");
+                "unknown setting; a manager has 'plugin', 'run', 'mode', "
+                "'program', 'queue', 'time_limit' and a section 'set'");
         }
     }
     free(path);
@@ -84,6 +85,13 @@ section_read(edri_node_t *node, const char *name, section_t *self)
     *self = (section_t){.plugin = text_of(node, name, "plugin"),
         .program = text_of(node, name, "program"),
         .has_mode = mode != NULL};
+    const char *run = text_of(node, name, "run");
+    self->has_run = run != NULL;
+    self->apart = run != NULL && streq(run, "process");
+    if (err == EDRI_OK && run != NULL && !self->apart && !streq(run, "node")) {
+        err = section_refuse(
+            node, name, "run", "process (one of its own) or node is expected");
+    }
     if (err == EDRI_OK && mode != NULL && !workers_read(mode, &self->mode)) {
         err = section_refuse(node, name, "mode",
             "method, threads:N, processes:N, fresh or fresh:N is expected, N "

@@ -11,6 +11,8 @@
 typedef struct section {
     const char *plugin;  // a shared object; NULL: none
     const char *program; // runs its handlers; NULL: this one
+    bool has_run;
+    bool apart; // in a process of its own
     bool has_mode;
     edri_workers_t mode; // of all its handlers
     int64_t queue;       // bytes; -1: not said

@@ -124,14 +124,14 @@ system_manager(
 }
 
 void
-system_worker_down(
-    edri_port_t *port, const handler_t *handler, const char *reason)
+system_worker_down(edri_port_t *port, const char *manager, const char *what,
+    const char *reason)
 {
     Edri__WorkerDown event = EDRI__WORKER_DOWN__INIT;
     edri_emit_options_t options = {.no_wait = true}; // for nobody's sake
     event.node = str_dup(port->node->name);
-    event.manager = str_dup(handler->manager);
-    event.type = str_dup(handler->type->name);
+    event.manager = str_dup(manager);
+    event.type = str_dup(what);
     event.reason = str_dup(reason);
     (void)edri_emit(port, &edri_worker_down_type, &event.base, &options);
     free(event.node);

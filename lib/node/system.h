@@ -29,8 +29,9 @@ void system_manager(
     router_t *router, const char *manager, const char *state, const char *why);
 
 // system_worker_down tells everybody that a worker of a manager here is stuck, or
-// has ended in the middle of its work; through a port of the calling thread.
-void system_worker_down(
-    edri_port_t *port, const handler_t *handler, const char *reason);
+// has ended in the middle of its work; 'what' it handles: a type's name, or the
+// manager's.  Through a port of the calling thread.
+void system_worker_down(edri_port_t *port, const char *manager,
+    const char *what, const char *reason);
 
 #endif

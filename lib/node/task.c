@@ -417,6 +417,9 @@ task_run(edri_task_t *self, slice_t content, blob_t *blob, const run_t *origin,
     if (self->handler->observe != NULL) {
         begin_work(self);
         observe(self, body);
+        if (self->far) {
+            port_reply(self->port, &self->env, self->life, EDRI_OK, NULL, NULL);
+        }
         end_work(self);
     } else if (envelope_kind(self->env.flags) == EDRI_REQUEST) {
         run_request(self, body, now_ms);

@@ -15,6 +15,7 @@
 #include "base/queue.h"
 #include "node/job.h"
 #include "node/manager.h"
+#include "node/pool.h"
 
 struct edri_manager {
     edri_node_t *node;
@@ -31,6 +32,8 @@ struct edri_manager {
     char *error;        // what the user's code said of it
     handler_t **handlers;
     size_t handler_count;
+    bool apart;                // runs in a process of its own
+    const char *program;       // which is another one; NULL: this
     const edri_type_t **types; // handled, observed or emitted
     size_t type_count;
     demand_t *demands;
@@ -42,9 +45,12 @@ struct edri_manager {
     // the thread's
     edri_port_t *port;
     arena_t *arena;
-    void *worker;     // its own, for methods
-    bool is_ready;    // its hook has returned EDRI_OK
-    bool pooled;      // it has pools
+    void *worker;   // its own, for methods
+    bool is_ready;  // its hook has returned EDRI_OK
+    pool_t **pools; // of handlers; the first is the own process's, if any
+    size_t pool_count;
+    struct house *house; // its own process, or NULL
+    handler_t **inmates; // what its own thread runs there
     int64_t watch_ms; // when to look at the pools; -1: they have nothing to do
     map_t *by_type;   // type id → handler
     map_t *observers; // type id → observer

@@ -3,6 +3,7 @@
 //
 // A program and not a Criterion suite: workers in processes start it again.
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,10 +13,24 @@
 #include "node/workers.h"
 #include "site.h"
 
+// The manager has a process of its own.
+static bool own;
+
 static bool
 is_far(edri_workers_t workers)
 {
-    return workers.kind == WORKERS_PROCESSES || workers.kind == WORKERS_FRESH;
+    return own || workers.kind == WORKERS_PROCESSES ||
+           workers.kind == WORKERS_FRESH;
+}
+
+// read_mode reads "own", "own:MODE" or "MODE".
+static bool
+read_mode(const char *text, edri_workers_t *workers)
+{
+    own = strncmp(text, "own", 3) == 0;
+    text += own ? strlen("own") : 0;
+    text += own && text[0] == ':';
+    return workers_read(text[0] == '\0' ? "method" : text, workers);
 }
 
 // is_alone says whether one event at a time is handled.
@@ -117,6 +132,26 @@ a_handler_may_ask(site_t *site, edri_workers_t workers)
 }
 
 static const size_t sizes[] = {0, 8192, 8193, 200 << 10, 3 << 20};
+
+static void
+its_hook_has_been_called(site_t *site, edri_workers_t workers)
+{
+    (void)workers;
+    check(site_wait(site, "started", 1), "it has not emitted");
+    check(site_seen(site, "started") == 1, "more than once");
+    check(site->seen[0].number == 1, "it was not answered");
+}
+
+static void
+an_observer_sees_replies(site_t *site, edri_workers_t workers)
+{
+    (void)workers;
+    size_t before = site_seen(site, "observed");
+    Duty__Inner inner = DUTY__INNER__INIT;
+    check(duty_inner_request(site->port, &inner, 0, NULL) == EDRI_OK, "%s",
+        edri_port_error(site->port));
+    check(site_wait(site, "observed", before + 1), "it was not shown");
+}
 
 static void
 large_bodies_go_both_ways(site_t *site, edri_workers_t workers)
@@ -286,11 +321,19 @@ draining_finishes_what_was_begun(site_t *site, edri_workers_t workers)
     (void)workers;
     size_t begun = site_seen(site, "begun");
     size_t ended = site_seen(site, "ended");
+    char line[16] = "";
+    const char *stopped_path = getenv("WORK_STOPPED");
+    int fd = open(stopped_path, O_RDONLY | O_CLOEXEC);
+    check(fd >= 0, "%s", stopped_path);
     site_note(site, "work", 200);
     site_note(site, "work", 201); // at one worker: queued
     check(site_wait(site, "begun", begun + 1), "not begun");
     check(edri_node_stop(site->node, 10000) == EDRI_OK, "not drained");
     check(site_seen(site, "ended") == ended + 2, "it was cut off");
+    check(site_seen(site, "draining") == 1, "the hook was not called");
+    check(read(fd, line, sizeof line) == 8, "nor that of the end");
+    (void)close(fd);
+    (void)unlink(stopped_path);
 }
 
 // ----- running
@@ -307,12 +350,14 @@ typedef struct test_case {
 
 // clang-format off
 static const test_case_t cases[] = {
+    CASE(its_hook_has_been_called),
     CASE(a_request_is_answered),
     CASE(a_notification_is_handled),
     CASE(an_error_comes_with_its_text),
     CASE(what_a_handler_emits_comes_in_order),
     CASE(a_type_that_only_the_handler_knows_is_emitted),
     CASE(a_handler_may_ask),
+    CASE(an_observer_sees_replies),
     CASE(large_bodies_go_both_ways),
     CASE(large_bodies_are_emitted),
     CASE(a_task_knows_its_facts),
@@ -339,17 +384,35 @@ is_wanted(const site_t *site, const char *name)
     return wanted;
 }
 
+// name_stopped_file makes the file that the hook 'stopped' writes to, wherever it
+// runs.
+static void
+name_stopped_file(void)
+{
+    char path[] = "/tmp/edri-stopped-XXXXXX";
+    if (getenv("WORK_STOPPED") == NULL) { // else a process of it
+        int fd = mkstemp(path);
+        check(fd >= 0 && setenv("WORK_STOPPED", path, 1) == 0, "%s", path);
+        (void)close(fd);
+    }
+}
+
 int
 main(int argc, char **argv)
 {
     edri_workers_t workers;
-    if (argc < 2 || !workers_read(argv[1], &workers)) {
+    if (argc < 2 || !read_mode(argv[1], &workers)) {
         fprintf(stderr, "usage: conformance MODE [--config FILE] [CASE]...\n");
         return 2;
     }
     edri_log_set(edri_log_stderr, NULL, EDRI_LOG_ERROR);
+    name_stopped_file();
     // With a file it says the kind, and the code another.
-    site_t *site = site_new(argc, argv, argc > 2 ? EDRI_THREADS(2) : workers);
+    bool configured = argc > 2 && streq(argv[2], "--config");
+    site_t *site = site_new(argc, argv, configured ? EDRI_THREADS(2) : workers);
+    if (own && !configured) {
+        (void)edri_manager_own_process(site->work);
+    }
     (void)edri_node_set(site->node, "node.name", "site");
     (void)edri_node_set(site->node, "emit.wait", "300ms");
     (void)edri_node_set(site->node, "node.manager_queue", "64K");
@@ -363,5 +426,6 @@ main(int argc, char **argv)
         }
     }
     site_free(&site);
+    (void)unlink(getenv("WORK_STOPPED"));
     return 0;
 }

@@ -294,6 +294,51 @@ begin_worker(edri_manager_t *manager, void *state, void **worker_p)
     return EDRI_OK;
 }
 
+static void
+on_inner_reply(edri_task_t *task, const Duty__Done *reply)
+{
+    (void)emit_seen(
+        edri_task_port(task), "observed", reply != NULL ? reply->number : 0, 0);
+}
+
+// The hooks emit; "inner" is asked to see that they may.
+static edri_err_t
+on_started(edri_manager_t *manager, edri_port_t *port, void *state)
+{
+    uint64_t number = 0;
+    Duty__Inner inner = DUTY__INNER__INIT;
+    Duty__Done *done = NULL;
+    if (getenv("WORK_FAILS_TO_START") != NULL) {
+        return edri_manager_fail(manager, EDRI_NOT_FOUND, "no such luck");
+    }
+    edri_err_t err = duty_inner_request(port, &inner, 0, &done);
+    number = done != NULL ? done->number : 0;
+    duty_do_reply_free(&done);
+    return err == EDRI_OK && state == manager
+               ? emit_seen(port, "started", number, 0)
+               : edri_manager_fail(manager, err, "%s", edri_port_error(port));
+}
+
+static void
+on_draining(edri_manager_t *manager, edri_port_t *port, void *state)
+{
+    (void)emit_seen(port, state == manager ? "draining" : "wrong", 0, 0);
+}
+
+// on_stopped leaves a line in a file: nothing else is there any more.
+static void
+on_stopped(edri_manager_t *manager, void *state)
+{
+    const char *path = getenv("WORK_STOPPED");
+    FILE *file = path != NULL ? fopen(path, "ae") : NULL;
+    if (file != NULL && state == manager) {
+        fprintf(file, "stopped\n");
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+}
+
 // ----- what the node sees of it
 
 static edri_err_t
@@ -345,12 +390,16 @@ site_new(int argc, char **argv, edri_workers_t workers)
     (void)pthread_cond_init(&self->changed, NULL);
     self->node = edri_node_new(argc, argv);
     edri_manager_t *work = edri_node_manager(self->node, "work");
+    self->work = work;
     (void)edri_manager_set_state(work, work, NULL);
     (void)duty_do_handle(work, on_do, workers);
     (void)duty_again_handle(work, on_again, workers);
     (void)duty_note_handle(work, on_note, workers);
     (void)duty_try_handle(work, on_try, workers);
+    (void)duty_inner_observe(work, on_inner_reply);
     (void)edri_manager_worker_state(work, begin_worker, free);
+    (void)edri_manager_hooks(
+        work, &(edri_hooks_t){on_started, on_draining, on_stopped});
     edri_manager_t *sink = edri_node_manager(self->node, "sink");
     (void)edri_manager_set_state(sink, self, NULL);
     (void)duty_seen_handle(sink, on_seen, EDRI_METHOD);

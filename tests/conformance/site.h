@@ -24,6 +24,7 @@ typedef struct seen {
 
 typedef struct site {
     edri_node_t *node;
+    edri_manager_t *work;
     edri_port_t *port; // the main thread's
     pthread_mutex_t lock;
     pthread_cond_t changed;

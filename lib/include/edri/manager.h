@@ -84,6 +84,18 @@ edri_err_t edri_manager_emits(edri_manager_t *self, const edri_type_t *type);
 // first, counted, instead of pushing back on those who emit.
 edri_err_t edri_manager_lossy(edri_manager_t *self);
 
+// edri_manager_own_process lets the manager run in a process of its own: a crash
+// there takes nobody else down.  The process is this program, started again as for
+// EDRI_PROCESSES; in it run the hooks, the methods and observers, in one thread, and
+// the threads of pools, which share its state; pools of processes stay beside it.
+// The manager's queue stays at the node: what was not begun when the process ended
+// waits for its next life, what was begun ends with EDRI_WORKER_DIED or is tried
+// again where its type says so (retry).  A process that ends worker.restarts times
+// within worker.restarts_in is not started again: the manager is closed, what waits
+// goes back to its sources.  In the configuration: managers/NAME/run = process, or
+// node.  Before edri_node_start only.  Returns EDRI_OK, EDRI_STATE after start.
+edri_err_t edri_manager_own_process(edri_manager_t *self);
+
 // edri_manager_queue limits what waits for the manager, in bytes, 4096 to 16 GiB;
 // more pushes back on those who emit.  Not said: node.manager_queue.  In the
 // configuration: managers/NAME/queue = 1M.  Before edri_node_start.
