@@ -271,6 +271,7 @@ flow_out_lost(flow_out_t *self, uint64_t path, int64_t pause_ms, int64_t now_ms)
     return true;
 }
 
+// unlink_held takes a packet out of what is held.
 static void
 unlink_held(flow_out_t *self, held_t *held, packet_t *before, packet_t *packet)
 {
@@ -281,7 +282,6 @@ unlink_held(flow_out_t *self, held_t *held, packet_t *before, packet_t *packet)
     held->weight -= packet->weight;
     self->held_weight -= packet->weight;
     self->settled += packet->end - packet->first;
-    forget(self, packet, true);
 }
 
 bool
@@ -298,6 +298,7 @@ flow_out_settled(
         packet_t *next = packet->next;
         if (packet->first >= first && packet->end <= end) {
             unlink_held(self, held, before, packet);
+            forget(self, packet, true);
         } else {
             before = packet;
         }
@@ -320,6 +321,26 @@ flow_out_returned(
             packet->returned || (packet->first >= first && packet->end <= end);
     }
     return true;
+}
+
+void
+flow_out_take_returned(
+    flow_out_t *self, uint32_t target, flow_visit_fn *visit, void *arg)
+{
+    held_t *held = find_held(self, target);
+    packet_t *before = NULL;
+    packet_t *packet = held != NULL ? held->first : NULL;
+    while (packet != NULL) {
+        packet_t *next = packet->next;
+        if (packet->returned) {
+            unlink_held(self, held, before, packet);
+            visit(packet, arg);
+            forget(self, packet, false);
+        } else {
+            before = packet;
+        }
+        packet = next;
+    }
 }
 
 size_t

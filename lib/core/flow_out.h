@@ -157,6 +157,12 @@ bool flow_out_settled(
 bool flow_out_returned(
     flow_out_t *self, uint32_t target, uint64_t first, uint64_t end);
 
+// flow_out_take_returned takes what has been returned by that manager out: 'visit'
+// gets every frame, in the order of seqs, and owns the cargo then.
+typedef void flow_visit_fn(const packet_t *packet, void *arg);
+void flow_out_take_returned(
+    flow_out_t *self, uint32_t target, flow_visit_fn *visit, void *arg);
+
 // flow_out_deny takes the frame that begins with 'first' out: nobody will pass
 // it on.  Returns its weight (0: there is none); a new path must begin.
 size_t flow_out_deny(flow_out_t *self, uint64_t first);
@@ -180,7 +186,6 @@ void flow_out_probe(flow_out_t *self, int64_t now_ms, flow_stamp_t *stamp);
 // flow_out_give_up ends the life at the other end: 'visit' gets every frame
 // that is kept, in the order of seqs for each manager, and owns the cargo then.
 // Seqs so far never come again.
-typedef void flow_visit_fn(const packet_t *packet, void *arg);
 void flow_out_give_up(flow_out_t *self, flow_visit_fn *visit, void *arg);
 
 // flow_sum adds one event to a books' sum: its type, id and length, in order.

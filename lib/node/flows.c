@@ -147,6 +147,8 @@ settled_in(remote_t *self, flow_out_t *out, const Edri__Wire__Settled *word)
     }
 }
 
+// returned_in takes what a manager there has not begun and never will: it goes to
+// another, as new.
 static void
 returned_in(remote_t *self, flow_out_t *out, const Edri__Wire__Returned *word)
 {
@@ -159,6 +161,7 @@ returned_in(remote_t *self, flow_out_t *out, const Edri__Wire__Returned *word)
             return;
         }
     }
+    remote_takes_back(self, out, word->target);
 }
 
 // go_on wakes what waited for a window or for the arrival of a body.
@@ -194,11 +197,11 @@ flow_in_word_of(remote_t *self, const Edri__Wire__Flow *word)
     if (out->doubt) {
         remote_due(self, now_ms);
     }
-    for (size_t i = 0; i < word->n_settled; i++) {
-        settled_in(self, out, word->settled[i]);
-    }
     for (size_t i = 0; i < word->n_returned; i++) {
         returned_in(self, out, word->returned[i]);
+    }
+    for (size_t i = 0; i < word->n_settled; i++) {
+        settled_in(self, out, word->settled[i]);
     }
     if (word->lost && flow_out_lost(out, word->path, 0, now_ms)) {
         counter_add(&self->router->node->counters, COUNTER_RESENT, 1);

@@ -49,6 +49,10 @@ void frame_head(head_t *head, Edri__Wire__Destination *to,
 // frame_malformed counts and logs what a node sent against the protocol.
 void frame_malformed(const frame_t *frame, const char *what);
 
+// frame_refuse answers a request that came in the frame with an error.
+void frame_refuse(const frame_t *frame, const envelope_t *asked, edri_err_t err,
+    const char *text);
+
 // frame_account books what came for a manager and grants more, or asks to be
 // woken when there is room again.
 void frame_account(slot_t *slot, uint64_t life, size_t weight);

@@ -16,6 +16,10 @@
 // What came is told after so many frames, or a little later (flows.c).
 #define TELL_COUNT 4
 
+// Frames of one flow that are with managers, or were returned, when more for one
+// that is not there are no longer remembered: nobody keeps so many.
+#define RETURNED_MAX 65536
+
 // ----- credit
 
 // credit_of returns the books of one source of a manager.
@@ -158,6 +162,24 @@ frame_malformed(const frame_t *frame, const char *what)
         (unsigned long long)frame->life, what);
 }
 
+void
+frame_refuse(const frame_t *frame, const envelope_t *asked, edri_err_t err,
+    const char *text)
+{
+    envelope_t env = {.type = asked->type,
+        .flags = envelope_flags(EDRI_REPLY, EDRI_ONE, 3) | WIRE_LAST,
+        .request = asked->id,
+        .to = frame->life,
+        .error = (uint32_t)err,
+        .text = {(const uint8_t *)text, strlen(text)}};
+    size_t size = envelope_size(&env, 0);
+    uint8_t *room = mem_resize(NULL, size);
+    (void)envelope_write(&env, 0, room, size);
+    remote_reply(
+        frame->link->router, frame->life, (slice_t){room, size}, &env, 0, NULL);
+    free(room);
+}
+
 static void
 events_for(const frame_t *frame, slot_t *slot)
 {
@@ -212,14 +234,47 @@ weight_of(const frame_t *frame)
     return weight;
 }
 
+// refuse_events ends the events of a frame for a manager that is not there (any
+// more): what the source has kept goes back to it, a request gets an error.
+static void
+refuse_events(const frame_t *frame, uint32_t target)
+{
+    router_t *router = frame->link->router;
+    remote_t *remote = frame->remote;
+    flow_in_t *in = &remote->in[frame->head->lane];
+    parts_t at = {.rest = frame->batch,
+        .blobs = frame->blobs,
+        .count = frame->blob_count};
+    counter_add(&router->node->counters, COUNTER_DENIED, 1);
+    bool kept = false;
+    while (parts_next(&at)) {
+        kept = kept || envelope_movable(at.env.flags);
+        if (envelope_kind(at.env.flags) == EDRI_REQUEST) {
+            frame_refuse(frame, &at.env, EDRI_NO_RESPONDER,
+                "the manager that was asked has ended");
+        } else if (!envelope_movable(at.env.flags)) {
+            counter_add(&router->node->counters, COUNTER_LOST, 1);
+            drops_note(
+                &router->node->drops, at.env.type, NULL, "", EDRI_CLOSED, 1);
+        }
+    }
+    record_t *record = flow_in_open(in, target, frame->stamp.first,
+        frame->stamp.first + frame->stamp.events);
+    if (kept && in->open < RETURNED_MAX) {
+        flow_in_return(in, target, record);
+    } else {
+        flow_in_done(in, target, record);
+    }
+}
+
 void
 frame_events(const frame_t *frame, const Edri__Wire__Destination *to)
 {
     router_t *router = frame->link->router;
     for (size_t i = 0; i < to->n_targets; i++) {
         slot_t *slot = map_get(router->slots, to->targets[i]);
-        if (slot == NULL || slot->manager == NULL) {
-            counter_add(&router->node->counters, COUNTER_DENIED, 1);
+        if (slot == NULL || slot->manager == NULL || slot->left) {
+            refuse_events(frame, to->targets[i]);
             continue;
         }
         if (to->missed > 0) {

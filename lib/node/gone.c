@@ -123,8 +123,8 @@ dest_of(const remote_t *self, uint32_t target)
 }
 
 // hand_over_item gives one event that was sent to another, marked unless it was
-// returned.  Returns
-// true when it is accounted for.
+// returned: then it may wait for somebody to come.  Returns true when it is
+// accounted for.
 static bool
 hand_over_item(remote_t *self, const dest_t *dest, const chunk_t *chunk,
     slice_t item, const envelope_t *env, bool marked)
@@ -136,7 +136,8 @@ hand_over_item(remote_t *self, const dest_t *dest, const chunk_t *chunk,
     bool given =
         envelope_movable(env->flags) && dest != NULL &&
         route_again(router, route_find(router, env->type), dest->manager, item,
-            env, &origin, attached ? chunk->blob : NULL, remote_expected(self));
+            env, &origin, attached ? chunk->blob : NULL,
+            !marked || remote_expected(self));
     if (given) {
         counter_add(&router->node->counters,
             marked ? COUNTER_REDELIVERED : COUNTER_RETURNED, 1);
@@ -168,6 +169,16 @@ hand_over(const packet_t *packet, void *arg)
     }
     slots_flush(self->router);
     part_drop(part, NULL);
+}
+
+void
+remote_takes_back(remote_t *self, flow_out_t *out, uint32_t target)
+{
+    router_t *router = self->router;
+    handing_t before = router->handing;
+    router->handing = HAND_SENT;
+    flow_out_take_returned(out, target, hand_over, self);
+    router->handing = before;
 }
 
 // leave_routes takes the life's managers out of all routes.

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "edri/log.h"
 #include "node/faults.h"
 #include "node/link_words.h"
@@ -83,7 +84,61 @@ health_tick(router_t *router)
     }
 }
 
+// closed_t is a manager that has been closed.
+struct closed {
+    struct closed *next;
+    char *manager;
+    char *why;
+    int64_t since_ms;
+    int64_t at_us;
+};
+
+void
+health_closed(router_t *router, const char *manager, const char *why)
+{
+    struct closed *closed = mem_new(sizeof *closed);
+    *closed = (struct closed){.next = router->closed,
+        .manager = str_dup(manager),
+        .why = str_dup(why),
+        .since_ms = router->now_ms,
+        .at_us = clock_unix_us()};
+    router->closed = closed;
+    system_manager(router, manager, health_name(HEALTH_DEAD), why);
+}
+
+void
+health_clear(router_t *router)
+{
+    while (router->closed != NULL) {
+        struct closed *next = router->closed->next;
+        free(router->closed->manager);
+        free(router->closed->why);
+        free(router->closed);
+        router->closed = next;
+    }
+}
+
 // ----- for tools
+
+// closed_row tells of a manager that was closed, and why, as its newest fault.
+static Edri__Link__HealthInfo *
+closed_row(const router_t *router, const struct closed *closed)
+{
+    Edri__Link__HealthInfo *row = mem_new(sizeof *row);
+    Edri__Link__FaultInfo *fault = mem_new(sizeof *fault);
+    edri__link__health_info__init(row);
+    edri__link__fault_info__init(fault);
+    row->manager = str_dup(closed->manager);
+    row->state = str_dup(health_name(HEALTH_DEAD));
+    row->since_ms = (uint64_t)(router->now_ms - closed->since_ms);
+    fault->type = str_dup("");
+    fault->error = EDRI_WORKER_DIED;
+    fault->text = str_dup(closed->why);
+    fault->at_us = (uint64_t)closed->at_us;
+    row->faults = mem_new(sizeof *row->faults);
+    row->faults[row->n_faults++] = fault;
+    return row;
+}
 
 static void
 add_faults(Edri__Link__HealthInfo *row, faults_t *faults)
@@ -128,8 +183,11 @@ health_answer(link_t *link, uint64_t number)
     answer->number = number;
     answer->life = router->node->life;
     answer->name = str_dup(router->node->name);
-    answer->health =
-        mem_new((map_size(router->slots) + 1) * sizeof *answer->health);
+    size_t most = map_size(router->slots);
+    for (const struct closed *at = router->closed; at != NULL; at = at->next) {
+        most++;
+    }
+    answer->health = mem_new((most + 1) * sizeof *answer->health);
     health_tick(router); // as of now
     size_t cursor = 0;
     void *value = NULL;
@@ -137,6 +195,9 @@ health_answer(link_t *link, uint64_t number)
         if (is_probed(value)) {
             answer->health[answer->n_health++] = make_row(value);
         }
+    }
+    for (const struct closed *at = router->closed; at != NULL; at = at->next) {
+        answer->health[answer->n_health++] = closed_row(router, at);
     }
     control_t word = EDRI__LINK__CONTROL__INIT;
     word.word_case = EDRI__LINK__CONTROL__WORD_ANSWER;

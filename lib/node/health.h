@@ -9,6 +9,10 @@
 // health_tick probes each manager and judges it; called once a second.
 void health_tick(router_t *router);
 
+// health_closed notes that a manager was closed before its node stopped, and why.
+void health_closed(router_t *router, const char *manager, const char *why);
+void health_clear(router_t *router);
+
 // health_answer answers a tool that asks how they are.
 void health_answer(link_t *link, uint64_t number);
 

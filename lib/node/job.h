@@ -20,6 +20,7 @@ typedef struct job {
     blob_t *blob;
     uint64_t missed; // events that were dropped before it
     bool movable;    // its source may give it to another
+    bool returns;    // its frame goes back to its source (retire.c)
     size_t size;
     uint8_t content[]; // the envelope
 } job_t;

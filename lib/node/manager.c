@@ -18,6 +18,7 @@
 #include "edri/log.h"
 #include "node/ask.h"
 #include "node/house.h"
+#include "node/retire.h"
 #include "node/section.h"
 #include "node/turn.h"
 #include "node/workers.h"
@@ -70,6 +71,7 @@ manager_destroy(edri_manager_t **self_p)
     queue_destroy(&self->started);
     queue_destroy(&self->orders);
     free(self->error);
+    free(self->why);
     faults_end(&self->faults);
     agenda_destroy(&self->agenda);
     jobs_clear(&self->held);
@@ -650,7 +652,8 @@ manager_step(edri_manager_t *self, bool may_wait)
     } else if (!turn_next(self)) {
         sleep_on(self, may_wait);
     }
-    return !self->port->quit && !atomic_load(&self->port->stop);
+    return !self->port->quit && !atomic_load(&self->port->stop) &&
+           (self->house == NULL || !house_closed(self->house));
 }
 
 // end_pools ends all pools; the own process's is the last.
@@ -671,6 +674,20 @@ end_pools(edri_manager_t *self, jobs_t *left)
     free(self->inmates);
     self->pools = NULL;
     self->inmates = NULL;
+}
+
+// close_down ends a manager whose own process has ended too often.
+static void
+close_down(edri_manager_t *self)
+{
+    edri_err_t err = EDRI_OK;
+    jobs_t ended;
+    jobs_init(&ended);
+    self->why = str_printf(
+        "manager %s was closed: %s", self->name, house_why(self->house, &err));
+    end_pools(self, &ended);
+    retire(self, &ended, self->why);
+    jobs_clear(&ended);
 }
 
 void
@@ -730,6 +747,9 @@ run_manager(void *arg)
     queue_put(self->started, &word);
     if (opened && become_ready(self)) {
         while (manager_step(self, true)) {
+        }
+        if (!self->port->quit && !atomic_load(&self->port->stop)) {
+            close_down(self);
         }
     }
     manager_close(self);

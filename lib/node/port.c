@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "node/ask.h"
+#include "node/orphans.h"
 #include "node/task.h"
 
 // How long a port waits for the router to answer attach and detach.
@@ -169,6 +170,16 @@ await(edri_port_t *self, bool attached)
     return atomic_load(&self->attached) == attached;
 }
 
+void
+port_leave(edri_port_t *self)
+{
+    int64_t deadline = clock_ms() + ROUTER_WAIT_MS;
+    port_ring(self, (char[]){BELL_LEAVE}, 1);
+    while (!atomic_load(&self->left) && !self->quit &&
+           wait_bell(self, deadline) == EDRI_OK) {
+    }
+}
+
 // make makes a port that is attached to nothing.
 static edri_port_t *
 make(edri_node_t *node, const bell_t *bell, size_t out_limit, size_t queue)
@@ -279,6 +290,7 @@ edri_port_destroy(edri_port_t **self_p)
         load_clear(&self->deferred[i]);
     }
     free(self->deferred);
+    orphans_drop(self); // the router has stopped before it could take them
     map_destroy(&self->refused);
     load_clear(&self->spare);
     box_destroy(&self->out);

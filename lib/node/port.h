@@ -32,6 +32,7 @@
 #define BELL_FLUSH  'f' // port → router: say so when all I emitted is sent
 #define BELL_CANCEL 'c' // port → router + id: nobody waits for that request
 #define BELL_DEMAND 'm' // port → router: my demands have changed
+#define BELL_LEAVE  'l' // port → router: nothing more for me; back: all is there
 #define BELL_QUIT   'q' // router → port: the node stops
 
 // demand_t is one type that a port's manager wants.
@@ -44,6 +45,7 @@ typedef struct demand {
 } demand_t;
 
 typedef struct ask ask_t;
+struct job;
 
 // cause_t is what a port works for: the event whose handler runs, or whose
 // request's callback does.  What it emits and asks says so.
@@ -117,6 +119,9 @@ struct edri_port {
     map_t *refused; // ids of events in these that have been answered, or NULL
     load_t spare;   // memory for the next take
     atomic_bool attached; // written by the router, which then rings
+    atomic_bool left;     // likewise: it gets nothing more
+    struct job *orphans;  // what its manager has not begun when it detaches,
+    const char *why;      // and why not (orphans.h)
     bool flushed;
     bool quit;        // the node stops
     atomic_bool stop; // the same, for an owner that is busy
@@ -192,6 +197,10 @@ uint64_t port_missed(edri_port_t *self);
 // port_begun says that so many events of a frame have been begun, ringing the
 // router when it waits for that.
 void port_begun(edri_port_t *self, token_t *token, uint32_t events);
+
+// port_leave lets the router send nothing more to the port's manager: others get
+// it.  What was on its way is in the port's box when it returns.
+void port_leave(edri_port_t *self);
 
 // port_pass sends an envelope that was made elsewhere, with its attachment,
 // which is then taken over.  Returns EDRI_OK, or EDRI_AGAIN: the port is full,

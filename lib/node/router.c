@@ -16,6 +16,7 @@
 #include "node/health.h"
 #include "node/ipc.h"
 #include "node/keyed.h"
+#include "node/orphans.h"
 #include "node/replay.h"
 
 // Bells read in one wake-up.
@@ -76,8 +77,12 @@ static void
 handle_bell(router_t *self, slot_t *slot, const uint8_t *word, size_t size)
 {
     switch (size > 0 ? word[0] : 0) {
+    case BELL_LEAVE:
+        slot_leave(slot);
+        return;
     case BELL_DETACH:
         drain_slot(self, slot);
+        orphans_place(slot);
         slot_detach(slot);
         return;
     case BELL_GATE: {
@@ -574,6 +579,7 @@ router_free(router_t **self_p)
     }
     map_destroy(&self->slots);
     links_destroy(self);
+    health_clear(self);
     remotes_destroy(self);
     routes_destroy(self);
     replays_destroy(self);

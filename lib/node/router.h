@@ -95,6 +95,7 @@ struct slot {
     uint16_t number;
     bool ipc;   // a port of another process
     bool ready; // in router->ready: look into its 'out'
+    bool left;  // its manager gets nothing more
     bool full;  // over its limit: pushes back
     bool lossy;
     bool rung;           // in this pass already
@@ -138,6 +139,10 @@ struct slot {
 slot_t *slot_attach(router_t *router, edri_port_t *port, const uint8_t *routing,
     size_t routing_size);
 void slot_detach(slot_t *self);
+
+// slot_leave takes a manager out of all groups, here and at the switches, puts
+// what waited into its box, whatever its limit, and says so.
+void slot_leave(slot_t *self);
 
 // slot_init makes what every slot has; 'ipc' or 'port' is set before.
 void slot_init(slot_t *self, router_t *router);
@@ -587,22 +592,23 @@ struct router {
     list_t ipc_slots;  // ports of other processes
     link_t links[LINKS_MAX];
     unsigned link_count;
-    load_t load;         // being routed
-    int64_t now_ms;      // read once per wake-up
-    uint64_t random;     // for choices
-    int64_t expire_ms;   // when to look for overdue requests
-    int64_t ipc_beat_ms; // next heartbeat to other processes
-    size_t body_bytes;   // of bodies coming in fragments
-    uint64_t sessions;   // opened so far, on all links
-    uint64_t last_path;  // newest path of any remote
-    uint64_t epoch;      // changes of groups with keys so far
-    bool settled;        // something has been settled since keyed_go_on
-    handing_t handing;   // what is being given to others
-    gate_t open_gate;    // of events that are this node's own
-    list_t due;          // remotes that must be looked at, some time
-    int64_t due_ms;      // the earliest of these
-    bool opened;         // links may connect
-    bool returned;       // a session has been lost since
+    load_t load;           // being routed
+    int64_t now_ms;        // read once per wake-up
+    uint64_t random;       // for choices
+    int64_t expire_ms;     // when to look for overdue requests
+    int64_t ipc_beat_ms;   // next heartbeat to other processes
+    size_t body_bytes;     // of bodies coming in fragments
+    uint64_t sessions;     // opened so far, on all links
+    uint64_t last_path;    // newest path of any remote
+    uint64_t epoch;        // changes of groups with keys so far
+    bool settled;          // something has been settled since keyed_go_on
+    handing_t handing;     // what is being given to others
+    struct closed *closed; // managers that have been closed (health.c)
+    gate_t open_gate;      // of events that are this node's own
+    list_t due;            // remotes that must be looked at, some time
+    int64_t due_ms;        // the earliest of these
+    bool opened;           // links may connect
+    bool returned;         // a session has been lost since
     bool told_ready;
     bool draining;
     bool told_drained;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "node/health.h"
 #include "node/keyed.h"
 #include "node/replay.h"
 
@@ -69,8 +70,9 @@ slot_attach(router_t *router, edri_port_t *port, const uint8_t *routing,
     return self;
 }
 
-void
-slot_detach(slot_t *self)
+// leave_routes takes it out of all groups.
+static void
+leave_routes(slot_t *self)
 {
     router_t *router = self->router;
     slots_flush(router);
@@ -80,6 +82,13 @@ slot_detach(slot_t *self)
     for (size_t i = 0; i < self->observes.count; i++) {
         route_remove(router, self->observes.items[i], true, self, NULL, 0);
     }
+}
+
+void
+slot_detach(slot_t *self)
+{
+    router_t *router = self->router;
+    leave_routes(self);
     size_t cursor = 0;
     void *item = NULL;
     while (map_next(router->routes, &cursor, NULL, &item)) {
@@ -404,6 +413,24 @@ go_on(slot_t *self)
             blob_share(chunk->blob));
         chunk_drop(&chunk);
     }
+}
+
+void
+slot_leave(slot_t *self)
+{
+    leave_routes(self);
+    links_demand(self->router, self, false);
+    overflow_join(&self->overflow, &self->queue);
+    while (self->queue.first != NULL) {
+        chunk_t *chunk = outq_take(&self->queue);
+        put(self, chunk_batch(chunk), chunk->events, &chunk->origin,
+            blob_share(chunk->blob));
+        chunk_drop(&chunk);
+    }
+    self->left = true;
+    health_closed(self->router, self->manager, self->port->why);
+    atomic_store(&self->port->left, true);
+    slot_ring(self, 0);
 }
 
 // caught_up does what the queue's state allows.  Returns false while there is

@@ -7,7 +7,7 @@
 // what must be tried again or is more urgent than another.  What a fence holds
 // back stands aside until the fence opens.  Events for pools are handed on.
 //
-// struct edri_manager is for manager.c and turn.c alone.
+// struct edri_manager is for manager.c, turn.c and retire.c alone.
 
 #ifndef NODE_TURN_H
 #define NODE_TURN_H
@@ -30,6 +30,7 @@ struct edri_manager {
     edri_hooks_t hooks;
     const char *failed; // what fails if the start does now
     char *error;        // what the user's code said of it
+    char *why;          // it was closed before its node stopped
     handler_t **handlers;
     size_t handler_count;
     bool apart;                // runs in a process of its own

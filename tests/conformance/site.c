@@ -294,6 +294,13 @@ begin_worker(edri_manager_t *manager, void *state, void **worker_p)
     return EDRI_OK;
 }
 
+static edri_err_t
+on_shared(edri_task_t *task, const Duty__Shared *event)
+{
+    return emit_seen(edri_task_port(task),
+        edri_task_redelivered(task) ? "marked" : "shared", event->number, 0);
+}
+
 static void
 on_inner_reply(edri_task_t *task, const Duty__Done *reply)
 {
@@ -396,6 +403,7 @@ site_new(int argc, char **argv, edri_workers_t workers)
     (void)duty_again_handle(work, on_again, workers);
     (void)duty_note_handle(work, on_note, workers);
     (void)duty_try_handle(work, on_try, workers);
+    (void)duty_shared_handle(work, on_shared, workers);
     (void)duty_inner_observe(work, on_inner_reply);
     (void)edri_manager_worker_state(work, begin_worker, free);
     (void)edri_manager_hooks(

@@ -8,6 +8,7 @@
 #ifndef TESTS_CONFORMANCE_SITE_H
 #define TESTS_CONFORMANCE_SITE_H
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
 
@@ -63,6 +64,12 @@ uint64_t site_counter(const site_t *self, const char *name);
 // are these.
 uint8_t *site_data(size_t size);
 bool site_whole(const uint8_t *data, size_t size);
+
+// wait_for polls a condition for at most 20 s.
+#define wait_for(condition)                                       \
+    for (int tries = 0; !(condition) && tries < 20000; tries++) { \
+        (void)poll(NULL, 0, 1);                                   \
+    }
 
 // check ends the program with a line unless 'fine'.
 #define check(fine, ...) \

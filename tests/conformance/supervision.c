@@ -7,7 +7,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,12 +16,6 @@
 
 #include "base/alloc.h"
 #include "site.h"
-
-// wait_for polls a condition for at most 20 s.
-#define wait_for(condition)                                       \
-    for (int tries = 0; !(condition) && tries < 20000; tries++) { \
-        (void)poll(NULL, 0, 1);                                   \
-    }
 
 static size_t
 open_descriptors(void)

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+// orphans.c - what a manager has not begun when it is closed before its node
+// stops.
+
+#include "node/orphans.h"
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "node/job.h"
+#include "node/letters.h"
+#include "node/remote.h"
+#include "node/route.h"
+
+// give_to_other gives an event of this node to another member of the group.
+static bool
+give_to_other(slot_t *slot, const job_t *job)
+{
+    router_t *router = slot->router;
+    envelope_t env;
+    slice_t content = {job->content, job->size};
+    if (job->origin.life != 0 || job->tries > 0 ||
+        envelope_route(content, &env) != EDRI_OK ||
+        !envelope_movable(env.flags)) {
+        return false;
+    }
+    size_t size = 0;
+    uint8_t *item = batch_wrap(content, &size);
+    bool given =
+        route_again(router, route_find(router, env.type), slot->manager,
+            (slice_t){item, size}, &env, &job->origin, job->blob, false);
+    slots_flush(router); // spans point into the item
+    free(item);
+    return given;
+}
+
+// place sees to one.
+static void
+place(slot_t *slot, const job_t *job)
+{
+    edri_node_t *node = slot->router->node;
+    if ((job->returns && job->movable) || give_to_other(slot, job)) {
+        counter_add(&node->counters, COUNTER_RETURNED, 1);
+        return;
+    }
+    size_t dropped =
+        letters_add(&node->letters, job, EDRI_WORKER_DIED, slot->port->why);
+    counter_add(&node->counters, COUNTER_LETTERS, 1);
+    counter_add(&node->counters, COUNTER_LETTERS_DROPPED, dropped);
+    drops_note(&node->drops, 0, NULL, "dead letters", EDRI_OVERLOADED, dropped);
+}
+
+// give_back returns the frames that nobody has begun.
+static void
+give_back(slot_t *slot)
+{
+    router_t *router = slot->router;
+    token_t *token = router->tokens->open;
+    while (token != NULL) {
+        token_t *next = token->next;
+        remote_t *remote = token->remote;
+        if (remote != NULL && token->target == slot->number &&
+            token_untouched(token)) {
+            flow_in_return(
+                &remote->in[token->lane], token->target, token->record);
+            remote->movable -= token->movable;
+            remote->tell_ms = router->now_ms;
+            remote_due(remote, remote->tell_ms);
+            token_free(router->tokens, token);
+        }
+        token = next;
+    }
+}
+
+static job_t *
+take(edri_port_t *port)
+{
+    job_t *job = port->orphans;
+    if (job != NULL) {
+        port->orphans = job->next;
+    }
+    return job;
+}
+
+void
+orphans_place(slot_t *slot)
+{
+    job_t *job = NULL;
+    while ((job = take(slot->port)) != NULL) {
+        place(slot, job);
+        blob_drop(&job->blob);
+        free(job);
+    }
+    if (slot->left) {
+        give_back(slot);
+    }
+}
+
+void
+orphans_drop(edri_port_t *port)
+{
+    job_t *job = NULL;
+    while ((job = take(port)) != NULL) {
+        counter_add(&port->node->counters, COUNTER_LOST, 1);
+        blob_drop(&job->blob);
+        free(job);
+    }
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+// retire.c - a manager is closed before its node stops.
+
+#include "node/retire.h"
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+
+// gather_load makes jobs of the events of a load; replies are handled.
+static void
+gather_load(edri_manager_t *self, jobs_t *jobs, bool replies_done)
+{
+    reader_t at = reader_begin(&self->load);
+    envelope_t env;
+    while (reader_next(&at, &env)) {
+        bool observed = (env.flags & WIRE_OBSERVED) != 0;
+        const handler_t *handler = map_get(self->by_type, env.type);
+        if (observed || envelope_kind(env.flags) == EDRI_REPLY ||
+            handler == NULL) {
+            if (!observed && !replies_done) {
+                port_answer(self->port, &at);
+            }
+            if (observed && at.run->token != NULL) {
+                port_begun(self->port, at.run->token, 1);
+            }
+            continue;
+        }
+        blob_t *blob = at.blob_p != NULL ? *at.blob_p : NULL;
+        if (blob != NULL) {
+            *at.blob_p = NULL; // moves into the job
+        }
+        jobs_add(jobs, job_new(handler, &env, at.content, blob, at.run, 0));
+    }
+    load_reset(&self->load);
+}
+
+// take_all moves the jobs of one list behind those of another.
+static void
+take_all(jobs_t *jobs, jobs_t *from)
+{
+    job_t *job = jobs_take(from);
+    while (job != NULL) {
+        job_t *next = job->next;
+        jobs_add(jobs, job);
+        job = next;
+    }
+}
+
+// refuse ends a request.
+static void
+refuse(edri_manager_t *self, const job_t *job, const char *why)
+{
+    envelope_t env;
+    if (envelope_read((slice_t){job->content, job->size}, &env) == EDRI_OK) {
+        port_reply(
+            self->port, &env, job->origin.life, EDRI_WORKER_DIED, why, NULL);
+    }
+}
+
+// leave_one lets a job end here, or go on elsewhere: then it is put behind *last.
+static job_t **
+leave_one(edri_manager_t *self, job_t *job, job_t **last, const char *why)
+{
+    if (!job->returns && job->origin.token != NULL && job->tries == 0) {
+        port_begun(self->port, job->origin.token, 1);
+    }
+    job->origin.token = NULL; // it may be gone
+    job->next = NULL;
+    if (job->handler->type->kind == EDRI_REQUEST) {
+        refuse(self, job, why);
+        blob_drop(&job->blob);
+        free(job);
+        return last;
+    }
+    *last = job;
+    return &job->next;
+}
+
+// gather_all takes everything that waits, the oldest first.
+static job_t *
+gather_all(edri_manager_t *self, jobs_t *ended)
+{
+    jobs_t jobs;
+    bool replies_done = false;
+    agenda_entry_t *entry = NULL;
+    jobs_init(&jobs);
+    take_all(&jobs, &self->held);
+    take_all(&jobs, ended);
+    take_all(&jobs, &self->waiting);
+    while ((entry = agenda_drop(self->agenda)) != NULL) {
+        jobs_add(&jobs, (job_t *)(void *)entry);
+    }
+    while (port_next_load(self->port, &self->load, &replies_done)) {
+        gather_load(self, &jobs, replies_done);
+    }
+    job_t *first = jobs_take(&jobs);
+    jobs_clear(&jobs);
+    return first;
+}
+
+void
+retire(edri_manager_t *self, jobs_t *ended, const char *why)
+{
+    self->port->why = why;
+    port_leave(self->port);
+    job_t *first = gather_all(self, ended);
+    job_t **last = &self->port->orphans;
+    // Before any is touched: which frames go back as a whole.
+    for (job_t *job = first; job != NULL; job = job->next) {
+        const token_t *token = job->origin.token;
+        job->returns =
+            token != NULL && token->remote != NULL && token_untouched(token);
+    }
+    while (first != NULL) {
+        job_t *next = first->next;
+        last = leave_one(self, first, last, why);
+        first = next;
+    }
+}
