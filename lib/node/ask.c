@@ -115,6 +115,28 @@ give(edri_port_t *port, ask_t *ask, edri_answer_t *answer)
     }
 }
 
+// tell_progress tells the port's owner how far a handler is.
+static void
+tell_progress(edri_port_t *self, const ask_t *ask, uint64_t life,
+    const char *text, slice_t body)
+{
+    Edri__Wire__Progress *said =
+        edri__wire__progress__unpack(NULL, body.len, body.data);
+    if (said == NULL) {
+        counter_add(&self->node->counters, COUNTER_MALFORMED, 1);
+        return;
+    }
+    if (self->on_progress != NULL) {
+        edri_progress_t progress = {.request = ask->id,
+            .life = life,
+            .done = said->done,
+            .total = said->total,
+            .text = text};
+        self->on_progress(&progress, self->progress_arg);
+    }
+    edri__wire__progress__free_unpacked(said, NULL);
+}
+
 void
 port_answer(edri_port_t *self, const reader_t *at)
 {
@@ -146,6 +168,11 @@ port_answer(edri_port_t *self, const reader_t *at)
     }
     char *text = str_printf("%.*s", (int)env.text.len,
         env.text.data != NULL ? (const char *)env.text.data : "");
+    if ((env.flags & WIRE_PROGRESS) != 0) {
+        tell_progress(self, ask, at->run->life, text, body);
+        free(text);
+        return;
+    }
     edri_answer_t answer = {.request = ask->id,
         .err = (edri_err_t)env.error,
         .text = text,

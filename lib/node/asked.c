@@ -451,6 +451,13 @@ asked_reply(router_t *router, slice_t item, slice_t content,
         counter_add(&router->node->counters, COUNTER_LATE, 1);
         return;
     }
+    if ((env->flags & WIRE_PROGRESS) != 0) {
+        slot_t *asker = map_get(router->slots, self->port);
+        if (asker != NULL) {
+            slot_give(asker, item, env, &(run_t){.life = from}, NULL);
+        }
+        return;
+    }
     settle(self, responder);
     if (env->error != 0 && try_later(router, self, (edri_err_t)env->error)) {
         return;

@@ -66,6 +66,13 @@ is_reply(const envelope_t *env)
     return envelope_kind(env->flags) == EDRI_REPLY;
 }
 
+// is_end says whether it is the last word on a request.
+static bool
+is_end(const envelope_t *env)
+{
+    return is_reply(env) && (env->flags & WIRE_PROGRESS) == 0;
+}
+
 bool
 channel_next(channel_t *self, box_t *box, cargo_t *cargo, size_t *spent)
 {
@@ -82,13 +89,15 @@ channel_next(channel_t *self, box_t *box, cargo_t *cargo, size_t *spent)
     *cargo = (cargo_t){.batch = self->at.item,
         .run = *run,
         .blob = self->at.blob_p != NULL ? *self->at.blob_p : NULL,
-        .replies = is_reply(&self->env)};
+        .replies = is_reply(&self->env),
+        .ends = is_end(&self->env)};
     self->peeked = false;
     // What follows joins it, but an attachment goes alone.
     while (cargo->blob == NULL && peek(self) && self->at.run == run &&
            self->at.blob_p == NULL && is_reply(&self->env) == cargo->replies &&
            cargo->batch.len + self->at.item.len <= WIRE_BATCH_MAX) {
         cargo->batch.len += self->at.item.len;
+        cargo->ends = cargo->ends || is_end(&self->env);
         self->peeked = false;
     }
     return true;

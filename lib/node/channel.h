@@ -41,6 +41,7 @@ typedef struct cargo {
     blob_t *blob; // borrowed, as all of it, until the next channel_next
     run_t run;
     bool replies;
+    bool ends; // some of them, a task
 } cargo_t;
 
 // channel_next makes a frame of what stands in the box.  Returns false when

@@ -417,6 +417,7 @@ begin_request(edri_port_t *self, const edri_type_t *type,
     }
     envelope_t env = {.id = ++self->next_id};
     fill_options(&env, type, EDRI_REQUEST, &options);
+    env.flags |= self->on_progress != NULL ? WIRE_PROGRESS : 0;
     ask->all = envelope_deliver(env.flags) == EDRI_ALL;
     ask->id = env.id;
     ask->type = type;
@@ -434,6 +435,46 @@ begin_request(edri_port_t *self, const edri_type_t *type,
         self->last_request = env.id;
     }
     return err;
+}
+
+void
+port_progress(edri_port_t *self, const envelope_t *asked, uint64_t life,
+    uint64_t done, uint64_t total, const char *text)
+{
+    Edri__Wire__Progress progress = EDRI__WIRE__PROGRESS__INIT;
+    envelope_t env = {.type = asked->type,
+        .id = ++self->next_id,
+        .flags = envelope_flags(
+                     EDRI_REPLY, EDRI_ONE, envelope_priority(asked->flags)) |
+                 WIRE_PROGRESS,
+        .request = asked->id,
+        .to = life,
+        .trace = asked->trace,
+        .position = self->target};
+    progress.done = done;
+    progress.total = total;
+    body_t body = {.message = &progress.base,
+        .size = protobuf_c_message_get_packed_size(&progress.base)};
+    if (text != NULL) {
+        size_t size = strlen(text);
+        size = size < WIRE_TEXT_MAX ? size : WIRE_TEXT_MAX;
+        env.text = (slice_t){(const uint8_t *)text, size};
+    }
+    if (self->bell->takes_replies ||
+        box_used(self->out) < box_limit(self->out)) {
+        put(self, &env, &body);
+    }
+}
+
+edri_err_t
+edri_port_on_progress(edri_port_t *self, edri_progress_fn *fn, void *arg)
+{
+    if (port_check(self) != EDRI_OK) {
+        return EDRI_STATE;
+    }
+    self->on_progress = fn;
+    self->progress_arg = arg;
+    return EDRI_OK;
 }
 
 uint64_t

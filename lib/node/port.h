@@ -112,6 +112,8 @@ struct edri_port {
     map_t *asks;      // id → ask_t that waits
     ask_t *first_ask; // by deadline, earliest first
     ask_t *last_ask;
+    edri_progress_fn *on_progress;
+    void *progress_arg;
     cause_t cause;
     edri_task_t *task; // whose handler runs, or NULL
     load_t *deferred;  // taken while waiting: events inside
@@ -220,5 +222,9 @@ void port_ask_flush(edri_port_t *self);
 // 'reply' may be NULL: the end of a notification in a worker's process.
 void port_reply(edri_port_t *self, const envelope_t *asked, uint64_t life,
     edri_err_t err, const char *text, const ProtobufCMessage *reply);
+
+// port_progress tells who asked how far its request is, if there is room.
+void port_progress(edri_port_t *self, const envelope_t *asked, uint64_t life,
+    uint64_t done, uint64_t total, const char *text);
 
 #endif

@@ -216,16 +216,24 @@ finished(relay_t *self, edri_err_t err, slice_t text)
     }
 }
 
-// pass_reply takes the end of the task, and passes it on to who asked.
+// is_answer says whether it is about the task that runs there.
+static bool
+is_answer(const relay_t *self, const envelope_t *reply)
+{
+    return self->given && !self->answered &&
+           reply->request == self->task->env.id &&
+           reply->type == self->task->env.type &&
+           reply->to == self->job->origin.life &&
+           (reply->flags & NODE_FLAGS) == 0 && reply->text.len <= WIRE_TEXT_MAX;
+}
+
+// pass_reply takes the end of the task, or how far it is, and passes it on to who
+// asked.
 static edri_err_t
 pass_reply(relay_t *self, slice_t item, slice_t content)
 {
     envelope_t reply;
-    if (envelope_read(content, &reply) != EDRI_OK || !self->given ||
-        self->answered || reply.request != self->task->env.id ||
-        reply.type != self->task->env.type ||
-        reply.to != self->job->origin.life || (reply.flags & NODE_FLAGS) != 0 ||
-        reply.text.len > WIRE_TEXT_MAX) {
+    if (envelope_read(content, &reply) != EDRI_OK || !is_answer(self, &reply)) {
         return relay_broke(self, "it replied to what it was not asked");
     }
     if (envelope_kind(self->task->env.flags) == EDRI_REQUEST) {
@@ -234,7 +242,9 @@ pass_reply(relay_t *self, slice_t item, slice_t content)
             return err;
         }
     }
-    finished(self, (edri_err_t)reply.error, reply.text);
+    if ((reply.flags & WIRE_PROGRESS) == 0) {
+        finished(self, (edri_err_t)reply.error, reply.text);
+    }
     return EDRI_OK;
 }
 

@@ -12,6 +12,9 @@
 #include "node/ask.h"
 #include "wire/nesting.h"
 
+// A handler's progress is told at most so often.
+#define PROGRESS_MS 50
+
 // ----- what a handler sees
 
 edri_port_t *
@@ -132,6 +135,20 @@ edri_task_remaining_ms(const edri_task_t *self)
     }
     int64_t left = self->deadline_ms - clock_ms();
     return left > 0 ? left : 0;
+}
+
+void
+edri_task_progress(
+    edri_task_t *self, uint64_t done, uint64_t total, const char *text)
+{
+    bool wanted = envelope_kind(self->env.flags) == EDRI_REQUEST &&
+                  (self->env.flags & WIRE_PROGRESS) != 0;
+    int64_t now_ms = wanted ? clock_ms() : 0;
+    bool full = total > 0 && done == total;
+    if (wanted && (full || now_ms - self->told_ms >= PROGRESS_MS)) {
+        self->told_ms = now_ms;
+        port_progress(self->port, &self->env, self->life, done, total, text);
+    }
 }
 
 bool
@@ -405,6 +422,7 @@ task_run(edri_task_t *self, slice_t content, blob_t *blob, const run_t *origin,
     }
     self->life = origin->life;
     self->text = NULL;
+    self->told_ms = 0;
     self->deadline_ms =
         self->env.ttl_ms > 0 ? origin->base_ms + self->env.ttl_ms : -1;
     if (is_over(self, now_ms)) {

@@ -59,6 +59,7 @@ struct edri_task {
     char *text;                // of the failure, in the arena
     uint64_t missed;           // events that were dropped before it
     uint32_t attempt;          // tries of it here before this one
+    int64_t told_ms;           // when its progress was told last
     bool far; // the node waits for a reply to any event, and counts
 };
 

@@ -148,10 +148,10 @@ carry_off(worker_t *self)
         head_t head = EDRI__WIRE__HEAD__INIT;
         word.word_case = EDRI__LINK__CONTROL__WORD_READY;
         word.ready = &ready;
-        if (cargo.replies) {
+        if (cargo.ends) {
             tell_quit(self);
         }
-        if (cargo.replies && !port_asking(self->port)) {
+        if (cargo.ends && !port_asking(self->port)) {
             head.control = &words;
             head.n_control = 1;
             self->said_ready = true;

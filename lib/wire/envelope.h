@@ -34,6 +34,7 @@
 #define WIRE_OBSERVED    0x1000u
 #define WIRE_LAST        0x2000u
 #define WIRE_ASKED       0x4000u
+#define WIRE_PROGRESS    0x8000u
 
 // envelope_t is one envelope, read: routing fields by value, the rest borrowed
 // from the bytes it was read from.

@@ -289,6 +289,42 @@ a_cancel_reaches_the_handler(site_t *site, edri_workers_t workers)
     check(site_wait(site, "unwanted", unwanted + 2), "it does not see that");
 }
 
+typedef struct heard {
+    size_t count;
+    uint64_t done;
+    bool wrong;
+} heard_t;
+
+static void
+on_progress(const edri_progress_t *progress, void *arg)
+{
+    heard_t *self = arg;
+    self->wrong = self->wrong || progress->total != 3 ||
+                  !streq(progress->text, "counting") ||
+                  (self->count > 0 && progress->done <= self->done) ||
+                  progress->request == 0 || progress->life == 0;
+    self->done = progress->done;
+    self->count++;
+}
+
+static void
+progress_is_told_to_who_wants_it(site_t *site, edri_workers_t workers)
+{
+    (void)workers;
+    heard_t heard = {0};
+    check(edri_port_on_progress(site->port, on_progress, &heard) == EDRI_OK,
+        "%s", edri_port_error(site->port));
+    check(site_do(site, "progress", 3, NULL) == EDRI_OK, "%s",
+        edri_port_error(site->port));
+    check(heard.count >= 2 && heard.done == 3 && !heard.wrong, "%zu, %d",
+        heard.count, (int)heard.done);
+    check(edri_port_on_progress(site->port, NULL, NULL) == EDRI_OK, "off");
+    heard.count = 0;
+    check(site_do(site, "progress", 1, NULL) == EDRI_OK, "%s",
+        edri_port_error(site->port));
+    check(heard.count == 0, "nobody wants to know");
+}
+
 static void
 a_full_receiver_pushes_back(site_t *site, edri_workers_t workers)
 {
@@ -365,6 +401,7 @@ static const test_case_t cases[] = {
     CASE(what_is_too_late_is_not_begun),
     CASE(what_fails_is_tried_again),
     CASE(a_cancel_reaches_the_handler),
+    CASE(progress_is_told_to_who_wants_it),
     CASE(a_full_receiver_pushes_back),
     CASE(a_handler_may_end_the_node),
     CASE(draining_finishes_what_was_begun), // last: it ends the node

@@ -219,6 +219,12 @@ act(edri_task_t *task, const char *what, uint64_t number)
         edri_err_t err = duty_lonely_emit(port, &lonely);
         return err == EDRI_OK ? edri_port_flush(port, 10000) : err;
     }
+    if (streq(what, "progress")) {
+        for (uint64_t i = 0; i <= number; i++) {
+            edri_task_progress(task, i, number, "counting");
+            work_for(i < number ? 60 : 0);
+        }
+    }
     if (streq(what, "quit")) {
         edri_node_quit(edri_manager_node(edri_task_state(task)));
     }

@@ -50,7 +50,7 @@ a_worker_that_is_killed_is_replaced(site_t *site)
 {
     site_start(site);
     check(site_do(site, "echo", 1, NULL) == EDRI_OK, "echo");
-    wait_for(site_counter(site, "workers.started") == 4); // all pools
+    wait_for(site_counter(site, "workers.started") == 5); // all pools
     size_t before = open_descriptors();
     for (int i = 0; i < 3; i++) {
         expect_death(site, "kill", "was killed by signal 9 (Killed)");
@@ -86,8 +86,8 @@ an_idle_worker_that_ends_is_replaced(site_t *site)
     // Nothing asks for it: the pool sees to it by itself.
     wait_for(site_counter(site, "workers.died") == 1);
     check(site_counter(site, "workers.died") == 1, "it was not seen");
-    wait_for(site_counter(site, "workers.started") == 5);
-    check(site_counter(site, "workers.started") == 5, "it was not replaced");
+    wait_for(site_counter(site, "workers.started") == 6);
+    check(site_counter(site, "workers.started") == 6, "it was not replaced");
     check(site_do(site, "echo", 1, NULL) == EDRI_OK, "%s",
         edri_port_error(site->port));
 }
@@ -322,12 +322,13 @@ a_node_that_is_killed_takes_its_workers_along(site_t *site)
         check(site_do(site, "echo", 1, NULL) == EDRI_OK, "echo");
         site_note(site, "work", 60000); // one is idle, another busy
         check(site_wait(site, "begun", 1), "not begun");
+        wait_for(site_counter(site, "workers.started") == 5);
         check(write(pipes[1], "x", 1) == 1, "write");
         (void)poll(NULL, 0, -1);
     }
     check(read(pipes[0], &byte, 1) == 1, "read");
     size_t count = children_of(child, pids, 16);
-    check(count == 4, "%zu workers of 4 pools", count);
+    check(count == 5, "%zu workers of 5 pools", count);
     check(
         kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child, "kill");
     for (size_t i = 0; i < count; i++) {

@@ -39,11 +39,16 @@ def on_try(task, event):
     act(event)
 
 
+def on_shared(task, event):
+    pass
+
+
 edri_worker.run(
     {
         "duty.Do": (duty_pb2.Do, on_do),
         "duty.Again": (duty_pb2.Again, on_again),
         "duty.Note": (duty_pb2.Note, on_note),
         "duty.Try": (duty_pb2.Try, on_try),
+        "duty.Shared": (duty_pb2.Shared, on_shared),
     }
 )

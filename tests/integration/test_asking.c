@@ -525,3 +525,59 @@ Test(asking, who_does_not_wait_is_in_no_deadlock)
     mirror_t two = {.later = true};
     see_deadlock(&one, &two, EDRI_METHOD, EDRI_OK, 0);
 }
+
+// ----- progress
+
+static edri_err_t
+on_long_job(edri_task_t *task, const Work__Job *job, Work__Result *result)
+{
+    (void)job;
+    (void)result;
+    edri_task_progress(task, 1, 2, "half");
+    edri_task_progress(task, 1, 2, "too soon after the last");
+    edri_task_progress(task, 2, 2, NULL);
+    return EDRI_OK;
+}
+
+typedef struct told {
+    uint64_t life;
+    uint64_t request;
+    unsigned count;
+    char text[64];
+} told_t;
+
+static void
+on_told(const edri_progress_t *progress, void *arg)
+{
+    told_t *self = arg;
+    size_t size = strlen(self->text);
+    self->life = progress->life;
+    self->request = progress->request;
+    self->count++;
+    (void)snprintf(self->text + size, sizeof self->text - size, "%d/%d %s;",
+        (int)progress->done, (int)progress->total, progress->text);
+}
+
+Test(asking, progress_comes_from_another_node)
+{
+    hub_t hub = start_switch();
+    edri_node_t *other = new_node(&hub, "other");
+    work_job_handle(
+        edri_node_manager(other, "worker"), on_long_job, EDRI_THREADS(1));
+    start(other);
+    edri_node_t *node = new_node(&hub, "node");
+    start(node);
+    edri_port_t *port = edri_node_port(node);
+    told_t told = {0};
+    Work__Job job = WORK__JOB__INIT;
+    cr_assert_eq(edri_port_on_progress(port, on_told, &told), EDRI_OK);
+    cr_assert_eq(work_job_request(port, &job, 0, NULL), EDRI_OK, "%s",
+        edri_port_error(port));
+    cr_expect_str_eq(told.text, "1/2 half;2/2 ;");
+    cr_expect_eq(told.life, edri_node_life(other));
+    cr_expect_eq(told.request, edri_port_last_request(port));
+    edri_port_destroy(&port);
+    edri_node_destroy(&node);
+    edri_node_destroy(&other);
+    stop_switch(&hub);
+}

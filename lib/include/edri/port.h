@@ -92,6 +92,25 @@ edri_err_t edri_request_async(edri_port_t *self, const edri_type_t *type,
     const ProtobufCMessage *message, uint32_t timeout_ms, edri_answer_fn *fn,
     edri_fn_t user, void *arg);
 
+// edri_progress_t is how far a handler is with a request, borrowed for the
+// callback.
+typedef struct edri_progress {
+    uint64_t request; // which one: see edri_port_last_request
+    uint64_t life;    // of the node that works on it
+    uint64_t done;
+    uint64_t total; // 0: not known
+    const char *text;
+} edri_progress_t;
+
+typedef void edri_progress_fn(const edri_progress_t *progress, void *arg);
+
+// edri_port_on_progress lets 'fn' (NULL: nothing any more) be called when handlers
+// tell how far they are (edri_task_progress) with requests that this port asks
+// from now on: where answers are handled, so also while edri_request waits, and
+// never after the request's end.  Returns EDRI_OK, EDRI_STATE.
+edri_err_t edri_port_on_progress(
+    edri_port_t *self, edri_progress_fn *fn, void *arg);
+
 // edri_port_last_request returns the number of the request that was begun last
 // on this port, or 0: right after edri_request_async it is that one's.
 uint64_t edri_port_last_request(const edri_port_t *self);

@@ -72,6 +72,15 @@ bool edri_task_trace(const edri_task_t *self, edri_trace_t *out);
 // 0 when it has passed, -1 when there is none.
 int64_t edri_task_remaining_ms(const edri_task_t *self);
 
+// edri_task_progress tells who asked how far the handler is: 'done' of 'total' (0:
+// not known), and what it does ('text', NULL: nothing to say).  It costs nothing
+// when the asker does not want to know (edri_port_on_progress) or the event is
+// no request.  At most one in 50 ms goes out, and always one with 'done' equal to
+// 'total'; it never waits: when there is no room it is left out.  In the
+// handler's thread.
+void edri_task_progress(
+    edri_task_t *self, uint64_t done, uint64_t total, const char *text);
+
 // edri_task_cancelled returns true when nobody waits for the result any more:
 // the request was cancelled, its asker has ended, or the deadline has passed.  A
 // handler that works for long looks at it now and then and returns what it
