@@ -423,6 +423,7 @@ pass_on(answer_t *answer, peer_t *asker)
     ask.books = answer->ask->books;
     ask.letters = answer->ask->letters;
     ask.health = answer->ask->health;
+    ask.reload = answer->ask->reload;
     ask.node = answer->ask->node;
     ask.number = asker->session << ASK_BITS | low;
     control.word_case = EDRI__LINK__CONTROL__WORD_ASK;
@@ -477,7 +478,8 @@ on_ask(hub_t *hub, peer_t *peer, const Edri__Link__Ask *ask)
     if (ask->books) {
         add_books(&answer);
     }
-    if (ask->books || ask->letters != NULL || ask->health) {
+    if (ask->books || ask->letters != NULL || ask->health ||
+        ask->reload != NULL) {
         pass_on(&answer, peer);
     }
     *word = answer.word;

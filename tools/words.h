@@ -12,6 +12,7 @@ int word_types(int argc, char **argv);
 int word_nodes(int argc, char **argv);
 int word_dead(int argc, char **argv);
 int word_health(int argc, char **argv);
+int word_reload(int argc, char **argv);
 int word_emit(int argc, char **argv);
 int word_request(int argc, char **argv);
 int word_listen(int argc, char **argv);

@@ -11,21 +11,33 @@
 
 #include "base/alloc.h"
 
+// life_t is one process.
+typedef struct life {
+    uint64_t number; // 0: none
+    hand_t hand;
+    carrier_t **carriers; // of the seats, not taken yet
+    unsigned inside;      // seats that have taken theirs, and not left
+    bool ready;           // seat 0 is: the others may come
+    char *condemned;      // why it has to end; NULL: it has not
+    bool ends;            // a connection to it was found closed
+    int64_t end_ms; // when it is killed, once nobody is inside; 0: not said
+} life_t;
+
 struct house {
     unsigned seats;
     backlog_t *owner;
-    int *bells;           // one per seat, and one for the manager's thread
+    int wake_fd;          // the manager's
+    int *bells;           // one per seat
     pthread_mutex_t lock; // guards the rest
     pthread_cond_t changed;
     restarts_t restarts;
-    hand_t hand;
-    carrier_t **carriers; // of the life, not taken yet
-    bool lives;           // a process runs, or has not been buried
-    uint64_t lived;       // lives that have been buried
-    char *condemned;      // why it has to end; NULL: it has not
-    char *how;            // the last one ended
-    bool *been;           // by seat: its thread was ready once
-    unsigned unready;     // seats whose was not
+    uint64_t numbers;         // of lives so far
+    _Atomic(uint64_t) newest; // that is ready
+    life_t now;
+    life_t old;       // it was renewed, and has not ended
+    char *how;        // the last one ended
+    bool *been;       // by seat: its thread was ready once
+    unsigned unready; // seats whose was not
     bool stops;
     atomic_bool closed;
     edri_err_t err; // that closed it
@@ -34,46 +46,51 @@ struct house {
     atomic_bool drained;
 };
 
-// ring makes a bell readable.
 static void
-ring(const house_t *self, unsigned bell)
+ring(int fd)
 {
     uint64_t one = 1;
-    (void)!write(self->bells[bell], &one, sizeof one);
-}
-
-static void
-hear(const house_t *self, unsigned bell)
-{
-    uint64_t count = 0;
-    (void)!read(self->bells[bell], &count, sizeof count);
+    (void)!write(fd, &one, sizeof one);
 }
 
 static void
 ring_all(const house_t *self)
 {
-    for (unsigned i = 0; i <= self->seats; i++) {
-        ring(self, i);
+    for (unsigned i = 0; i < self->seats; i++) {
+        ring(self->bells[i]);
     }
+    ring(self->wake_fd);
 }
 
 house_t *
-house_new(unsigned seats, restarts_t restarts)
+house_new(unsigned seats, restarts_t restarts, int wake_fd)
 {
     house_t *self = mem_new(sizeof *self);
     self->seats = seats;
     self->restarts = restarts;
+    self->wake_fd = wake_fd;
     self->unready = seats;
+    self->now.hand.lifeline = self->old.hand.lifeline = -1;
     self->been = mem_new(seats * sizeof *self->been);
-    self->hand.lifeline = -1;
-    self->carriers = mem_new(seats * sizeof(carrier_t *));
-    self->bells = mem_new((seats + 1) * sizeof *self->bells);
-    for (unsigned i = 0; i <= seats; i++) {
+    self->bells = mem_new(seats * sizeof *self->bells);
+    for (unsigned i = 0; i < seats; i++) {
         self->bells[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     }
     (void)pthread_mutex_init(&self->lock, NULL);
     (void)pthread_cond_init(&self->changed, NULL);
     return self;
+}
+
+// clear_life frees what a life has, but for its process.
+static void
+clear_life(life_t *self, unsigned seats)
+{
+    for (unsigned i = 0; i < seats && self->carriers != NULL; i++) {
+        carrier_destroy(&self->carriers[i]); // nobody has taken it
+    }
+    free(self->carriers);
+    free(self->condemned);
+    *self = (life_t){.hand.lifeline = -1};
 }
 
 void
@@ -84,15 +101,20 @@ house_destroy(house_t **self_p)
     if (self == NULL) {
         return;
     }
-    for (unsigned i = 0; i <= self->seats; i++) {
+    for (unsigned i = 0; i < self->seats; i++) {
         (void)close(self->bells[i]);
+    }
+    life_t *lives[] = {&self->now, &self->old};
+    for (int i = 0; i < 2; i++) {
+        if (lives[i]->number != 0) {
+            free(roster_dismiss(&lives[i]->hand, 0));
+        }
+        clear_life(lives[i], self->seats);
     }
     (void)pthread_mutex_destroy(&self->lock);
     (void)pthread_cond_destroy(&self->changed);
     free(self->bells);
     free(self->been);
-    free(self->carriers);
-    free(self->condemned);
     free(self->how);
     free(self->why);
     free(self);
@@ -104,58 +126,96 @@ house_owner(house_t *self, backlog_t *jobs)
     self->owner = jobs;
 }
 
+// life_of finds a life that runs.
+static life_t *
+life_of(house_t *self, uint64_t number)
+{
+    return number != 0 && number == self->now.number   ? &self->now
+           : number != 0 && number == self->old.number ? &self->old
+                                                       : NULL;
+}
+
 // ----- seat 0
 
 edri_err_t
 house_start(house_t *self, const roster_t *roster, const char **why_p)
 {
-    hand_t hand;
-    carrier_t **carriers = mem_new(self->seats * sizeof(carrier_t *));
-    edri_err_t err = roster_hire(roster, &hand, carriers, self->seats, why_p);
+    life_t life = {0};
+    life.carriers = mem_new(self->seats * sizeof(carrier_t *));
+    edri_err_t err =
+        roster_hire(roster, &life.hand, life.carriers, self->seats, why_p);
     if (err != EDRI_OK) {
-        free(carriers);
+        free(life.carriers);
         return err;
     }
     pthread_mutex_lock(&self->lock);
-    free(self->carriers);
-    free(self->condemned);
-    self->condemned = NULL;
-    self->hand = hand;
-    self->carriers = carriers;
-    self->lives = true;
+    life.number = ++self->numbers;
+    self->old = self->now; // none, or one that is renewed
+    self->now = life;
     pthread_mutex_unlock(&self->lock);
-    ring_all(self);
     return EDRI_OK;
 }
 
-void
-house_bury(house_t *self, int64_t grace_ms, const char **why_p)
+// note_end notes how a life has ended; those who wait for that go on.
+static void
+note_end(house_t *self, const char *how)
+{
+    free(self->how);
+    self->how = str_dup(how);
+    (void)pthread_cond_broadcast(&self->changed);
+}
+
+char *
+house_bury(house_t *self, int64_t grace_ms)
 {
     pthread_mutex_lock(&self->lock);
-    for (unsigned i = 0; i < self->seats; i++) {
-        carrier_destroy(&self->carriers[i]); // nobody has taken it
-    }
-    hand_t hand = self->hand; // nobody else ends it from here on
-    bool lives = self->lives;
-    char *condemned = self->condemned;
-    self->condemned = NULL;
-    self->hand = (hand_t){.lifeline = -1};
+    life_t life = self->now; // nobody else ends it from here on
+    self->now.hand = (hand_t){.lifeline = -1};
+    self->now.carriers = NULL;
+    self->now.condemned = NULL;
     pthread_mutex_unlock(&self->lock);
-    char *how = lives ? roster_dismiss(&hand, condemned != NULL ? 0 : grace_ms)
-                      : str_dup("was not started");
-    if (condemned != NULL) {
+    for (unsigned i = 0; i < self->seats && life.carriers != NULL; i++) {
+        carrier_destroy(&life.carriers[i]);
+    }
+    char *how = life.number == 0 ? str_dup("was not started")
+                                 : roster_dismiss(&life.hand,
+                                       life.condemned != NULL ? 0 : grace_ms);
+    if (life.condemned != NULL) {
         free(how);
-        how = str_printf("was ended: %s", condemned);
-        free(condemned);
+        how = str_printf("was ended: %s", life.condemned);
     }
+    clear_life(&life, self->seats);
     pthread_mutex_lock(&self->lock);
-    free(self->how);
-    self->how = how;
-    self->lives = false;
-    self->lived++;
-    (void)pthread_cond_broadcast(&self->changed);
+    note_end(self, how);
+    self->now = self->old;
+    self->old = (life_t){.hand.lifeline = -1};
     pthread_mutex_unlock(&self->lock);
-    *why_p = how;
+    return how;
+}
+
+void
+house_clear(house_t *self, int64_t now_ms, int64_t grace_ms)
+{
+    life_t life = {0};
+    pthread_mutex_lock(&self->lock);
+    if (self->old.number != 0 && self->old.inside == 0) {
+        self->old.end_ms =
+            self->old.end_ms == 0 ? now_ms + grace_ms : self->old.end_ms;
+        if (now_ms >= self->old.end_ms ||
+            process_ended(&self->old.hand.process)) {
+            life = self->old;
+            self->old = (life_t){.hand.lifeline = -1};
+        }
+    }
+    pthread_mutex_unlock(&self->lock);
+    if (life.number != 0) {
+        char *how = roster_dismiss(&life.hand, 0);
+        clear_life(&life, self->seats);
+        pthread_mutex_lock(&self->lock);
+        note_end(self, how);
+        pthread_mutex_unlock(&self->lock);
+        free(how);
+    }
 }
 
 bool
@@ -186,7 +246,7 @@ void
 house_drained(house_t *self)
 {
     atomic_store(&self->drained, true);
-    ring(self, self->seats);
+    ring(self->wake_fd);
 }
 
 // ----- all proxies
@@ -196,15 +256,33 @@ house_enter(house_t *self, unsigned seat)
 {
     house_visit_t visit = {.end_fd = -1};
     pthread_mutex_lock(&self->lock);
-    if (self->lives && self->condemned == NULL) {
-        visit = (house_visit_t){.carrier = self->carriers[seat],
-            .life = self->lived,
-            .pid = (int)self->hand.process.pid,
-            .end_fd = seat == 0 ? self->hand.process.fd : -1};
-        self->carriers[seat] = NULL;
+    life_t *life = &self->now;
+    if (life->carriers != NULL && life->condemned == NULL && !life->ends &&
+        (seat == 0 || life->ready)) {
+        visit = (house_visit_t){.carrier = life->carriers[seat],
+            .life = life->number,
+            .pid = (int)life->hand.process.pid,
+            .end_fd = seat == 0 ? life->hand.process.fd : -1};
+        life->carriers[seat] = NULL;
+        life->inside += visit.carrier != NULL;
     }
     pthread_mutex_unlock(&self->lock);
     return visit;
+}
+
+void
+house_leave(house_t *self, uint64_t number)
+{
+    pthread_mutex_lock(&self->lock);
+    life_t *life = life_of(self, number);
+    if (life != NULL) {
+        life->inside--;
+    }
+    bool last = life == &self->old && life->inside == 0;
+    pthread_mutex_unlock(&self->lock);
+    if (last) {
+        backlog_nudge(self->owner); // to house_clear
+    }
 }
 
 void
@@ -213,51 +291,69 @@ house_ready(house_t *self, unsigned seat)
     pthread_mutex_lock(&self->lock);
     self->unready -= !self->been[seat];
     self->been[seat] = true;
+    if (seat == 0) {
+        self->now.ready = true;
+        atomic_store(&self->newest, self->now.number);
+    }
     pthread_mutex_unlock(&self->lock);
-    ring(self, self->seats);
+    if (seat == 0) {
+        ring_all(self);
+    } else {
+        ring(self->wake_fd);
+    }
 }
 
 bool
-house_lives(house_t *self)
+house_lives(house_t *self, uint64_t number)
 {
     pthread_mutex_lock(&self->lock);
-    bool lives = self->lives && self->condemned == NULL;
+    const life_t *life = life_of(self, number);
+    bool lives = life != NULL && life->condemned == NULL && !life->ends;
     pthread_mutex_unlock(&self->lock);
     return lives;
 }
 
+bool
+house_newer(house_t *self, uint64_t number)
+{
+    return atomic_load(&self->newest) > number;
+}
+
 // condemn is house_condemn under the lock.
 static void
-condemn(house_t *self, const char *why)
+condemn(life_t *life, const char *why)
 {
-    if (self->condemned == NULL && self->hand.process.pid > 0) {
-        self->condemned = str_dup(why);
-        (void)kill(self->hand.process.pid, SIGKILL); // not reaped yet
+    if (life != NULL && life->condemned == NULL && life->hand.process.pid > 0) {
+        life->condemned = str_dup(why);
+        (void)kill(life->hand.process.pid, SIGKILL); // not reaped yet
     }
 }
 
 void
-house_condemn(house_t *self, const char *why)
+house_condemn(house_t *self, uint64_t number, const char *why)
 {
     pthread_mutex_lock(&self->lock);
+    life_t *life = life_of(self, number);
     if (why != NULL) {
-        condemn(self, why);
+        condemn(life, why);
+    } else if (life != NULL) {
+        life->ends = true;
     }
     pthread_mutex_unlock(&self->lock);
     backlog_nudge(self->owner);
 }
 
 char *
-house_mourn(house_t *self, uint64_t life, int64_t grace_ms)
+house_mourn(house_t *self, uint64_t number, int64_t grace_ms)
 {
     struct timespec until;
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += grace_ms / 1000 + 1;
     pthread_mutex_lock(&self->lock);
-    while (self->lived == life && !self->stops) {
+    while (life_of(self, number) != NULL && !self->stops) {
         if (pthread_cond_clockwait(
                 &self->changed, &self->lock, CLOCK_MONOTONIC, &until) != 0) {
-            condemn(self, "it has closed a connection");
+            condemn(life_of(self, number), "it has closed a connection");
             until.tv_sec += 1;
         }
     }
@@ -281,7 +377,8 @@ house_bell(const house_t *self, unsigned seat)
 void
 house_heard(house_t *self, unsigned seat)
 {
-    hear(self, seat);
+    uint64_t count = 0;
+    (void)!read(self->bells[seat], &count, sizeof count);
 }
 
 // ----- the manager's thread
@@ -309,18 +406,6 @@ bool
 house_has_drained(const house_t *self)
 {
     return atomic_load(&self->drained);
-}
-
-int
-house_fd(const house_t *self)
-{
-    return self->bells[self->seats];
-}
-
-void
-house_seen(house_t *self)
-{
-    hear(self, self->seats);
 }
 
 const char *

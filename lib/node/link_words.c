@@ -5,6 +5,7 @@
 
 #include "node/books.h"
 #include "node/health.h"
+#include "node/reload.h"
 #include "node/system.h"
 
 #include <stdlib.h>
@@ -677,7 +678,9 @@ link_word(link_t *self, const control_t *word)
         on_answer(self, word->answer);
         break;
     case EDRI__LINK__CONTROL__WORD_ASK:
-        if (word->ask->health) {
+        if (word->ask->reload != NULL) {
+            reload_begin(self, word->ask);
+        } else if (word->ask->health) {
             health_answer(self, word->ask->number);
         } else if (word->ask->letters != NULL) {
             letters_answer(self, word->ask);

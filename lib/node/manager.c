@@ -9,8 +9,9 @@
 
 #include "node/manager.h"
 
-#include <stdarg.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -19,14 +20,12 @@
 #include "node/ask.h"
 #include "node/house.h"
 #include "node/retire.h"
-#include "node/section.h"
 #include "node/turn.h"
+#include "node/watch.h"
 #include "node/workers.h"
 
 // What is said in 'started' and 'orders'.
 static char word;
-
-// ----- setting up
 
 edri_manager_t *
 manager_new(edri_node_t *node, const char *name, bool dead)
@@ -43,6 +42,7 @@ manager_new(edri_node_t *node, const char *name, bool dead)
     faults_init(&self->faults);
     self->crew.faults = &self->faults;
     self->failed = "cannot be started";
+    self->wake_fd = -1;
     self->agenda = agenda_new();
     jobs_init(&self->held);
     jobs_init(&self->waiting);
@@ -70,6 +70,7 @@ manager_destroy(edri_manager_t **self_p)
     map_destroy(&self->observers);
     queue_destroy(&self->started);
     queue_destroy(&self->orders);
+    watch_destroy(&self->watch);
     free(self->error);
     free(self->why);
     faults_end(&self->faults);
@@ -78,305 +79,6 @@ manager_destroy(edri_manager_t **self_p)
     jobs_clear(&self->waiting);
     free(self->name);
     free(self);
-}
-
-// usable says whether the manager may still be set up with that type, and
-// makes the type known to the node as *ref_p.
-static edri_err_t
-usable(edri_manager_t *self, const edri_type_t *type, typeref_t **ref_p)
-{
-    if (self == NULL) {
-        return EDRI_INVAL;
-    }
-    if (atomic_load(&self->node->phase) != PHASE_SETUP) {
-        return node_fail(self->node, EDRI_STATE,
-            "manager %s: the node has started already", self->name);
-    }
-    char why[256];
-    edri_err_t err = types_add(self->node->types, type, ref_p, why, sizeof why);
-    if (err != EDRI_OK) {
-        return node_fail(self->node, err, "manager %s: %s", self->name, why);
-    }
-    return EDRI_OK;
-}
-
-static void
-add_type(edri_manager_t *self, const edri_type_t *type)
-{
-    for (size_t i = 0; i < self->type_count; i++) {
-        if (self->types[i]->id == type->id) {
-            return;
-        }
-    }
-    self->types =
-        mem_resize(self->types, (self->type_count + 1) * sizeof *self->types);
-    self->types[self->type_count++] = type;
-}
-
-static edri_err_t
-add_handler(edri_manager_t *self, map_t *map, handler_t handler)
-{
-    if (map_get(map, handler.type->id) != NULL) {
-        return node_fail(self->node, EDRI_EXISTS,
-            "manager %s: %s has a handler already", self->name,
-            handler.type->name);
-    }
-    handler_t *mine = mem_new(sizeof *mine);
-    *mine = handler;
-    mine->manager = self->name;
-    (void)map_put(map, handler.type->id, mine);
-    self->handlers = mem_resize(
-        self->handlers, (self->handler_count + 1) * sizeof *self->handlers);
-    self->handlers[self->handler_count++] = mine;
-    add_type(self, handler.type);
-    return EDRI_OK;
-}
-
-edri_err_t
-edri_manager_handle(edri_manager_t *self, const edri_type_t *type,
-    edri_handle_fn *call, edri_fn_t fn, edri_workers_t workers)
-{
-    typeref_t *ref = NULL;
-    edri_err_t err = usable(self, type, &ref);
-    if (err != EDRI_OK) {
-        return err;
-    }
-    bool fits = workers_fit(workers);
-    if (call == NULL || fn == NULL || !fits) {
-        return node_fail(self->node, EDRI_INVAL, "manager %s: %s: %s",
-            self->name, type->name,
-            fits ? "no handler"
-                 : "EDRI_THREADS and EDRI_PROCESSES take 1 to 256");
-    }
-    err = add_handler(self, self->by_type,
-        (handler_t){.type = type, .call = call, .fn = fn, .workers = workers});
-    if (err == EDRI_OK) {
-        atomic_store(&ref->handled, true);
-    }
-    return err;
-}
-
-edri_err_t
-edri_manager_observe(edri_manager_t *self, const edri_type_t *type,
-    edri_observe_fn *call, edri_fn_t fn)
-{
-    typeref_t *ref = NULL;
-    edri_err_t err = usable(self, type, &ref);
-    if (err != EDRI_OK) {
-        return err;
-    }
-    if (call == NULL || fn == NULL || type->kind != EDRI_REQUEST) {
-        return node_fail(self->node, EDRI_INVAL, "manager %s: %s: %s",
-            self->name, type->name,
-            type->kind != EDRI_REQUEST ? "only replies can be observed"
-                                       : "no observer");
-    }
-    return add_handler(self, self->observers,
-        (handler_t){
-            .type = type, .observe = call, .fn = fn, .workers = EDRI_METHOD});
-}
-
-edri_err_t
-edri_manager_replay(
-    edri_manager_t *self, const edri_type_t *type, uint32_t age_ms)
-{
-    typeref_t *ref = NULL;
-    edri_err_t err = usable(self, type, &ref);
-    if (err != EDRI_OK) {
-        return err;
-    }
-    handler_t *handler = map_get(self->by_type, type->id);
-    if (handler == NULL || !type->retained) {
-        return node_fail(self->node, EDRI_INVAL, "manager %s: %s: %s",
-            self->name, type->name,
-            handler == NULL ? "handle the type before asking for its past"
-                            : "the type is not retained (option retain)");
-    }
-    handler->replay = true;
-    handler->replay_age_ms = age_ms;
-    return EDRI_OK;
-}
-
-edri_err_t
-edri_manager_emits(edri_manager_t *self, const edri_type_t *type)
-{
-    typeref_t *ref = NULL;
-    edri_err_t err = usable(self, type, &ref);
-    if (err == EDRI_OK) {
-        add_type(self, type);
-    }
-    return err;
-}
-
-edri_err_t
-edri_manager_lossy(edri_manager_t *self)
-{
-    if (self == NULL || atomic_load(&self->node->phase) != PHASE_SETUP) {
-        return EDRI_STATE;
-    }
-    self->lossy = true;
-    return EDRI_OK;
-}
-
-edri_err_t
-edri_manager_own_process(edri_manager_t *self)
-{
-    if (self == NULL || atomic_load(&self->node->phase) != PHASE_SETUP) {
-        return EDRI_STATE;
-    }
-    self->apart = true;
-    return EDRI_OK;
-}
-
-edri_err_t
-edri_manager_queue(edri_manager_t *self, size_t bytes)
-{
-    if (self == NULL || atomic_load(&self->node->phase) != PHASE_SETUP) {
-        return EDRI_STATE;
-    }
-    if (bytes < (size_t)QUEUE_MIN || bytes > (size_t)QUEUE_MAX) {
-        return node_fail(self->node, EDRI_INVAL,
-            "manager %s: a queue of %zu bytes: 4 KiB to 16 GiB are expected",
-            self->name, bytes);
-    }
-    self->queue = bytes;
-    return EDRI_OK;
-}
-
-edri_err_t
-edri_manager_time_limit(edri_manager_t *self, uint32_t ms)
-{
-    if (self == NULL || atomic_load(&self->node->phase) != PHASE_SETUP) {
-        return EDRI_STATE;
-    }
-    if (ms > TIME_MAX_MS) {
-        return node_fail(self->node, EDRI_INVAL,
-            "manager %s: a time limit of %u ms: 24 h at most are expected",
-            self->name, ms);
-    }
-    self->limit_ms = ms;
-    return EDRI_OK;
-}
-
-edri_err_t
-edri_manager_set_state(
-    edri_manager_t *self, void *state, void (*destroy)(void *state))
-{
-    if (self == NULL || atomic_load(&self->node->phase) != PHASE_SETUP) {
-        return EDRI_STATE;
-    }
-    self->crew.state = state;
-    self->destroy_state = destroy;
-    return EDRI_OK;
-}
-
-edri_err_t
-edri_manager_worker_state(
-    edri_manager_t *self, edri_worker_begin_fn *begin, edri_worker_end_fn *end)
-{
-    if (self == NULL || atomic_load(&self->node->phase) != PHASE_SETUP) {
-        return EDRI_STATE;
-    }
-    if (begin == NULL) {
-        return node_fail(self->node, EDRI_INVAL,
-            "manager %s: a state of the workers needs 'begin'", self->name);
-    }
-    self->crew.begin = begin;
-    self->crew.end = end;
-    return EDRI_OK;
-}
-
-edri_err_t
-edri_manager_hooks(edri_manager_t *self, const edri_hooks_t *hooks)
-{
-    if (self == NULL || atomic_load(&self->node->phase) != PHASE_SETUP) {
-        return EDRI_STATE;
-    }
-    self->hooks = hooks != NULL ? *hooks : (edri_hooks_t){0};
-    return EDRI_OK;
-}
-
-edri_err_t
-edri_manager_fail(edri_manager_t *self, edri_err_t err, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    free(self->error);
-    self->error = str_vprintf(format, args);
-    va_end(args);
-    return err == EDRI_OK ? EDRI_FAILED : err;
-}
-
-const char *
-edri_manager_setting(
-    const edri_manager_t *self, const char *key, const char *otherwise)
-{
-    char *path = str_printf("managers/%s/set/%s", self->name, key);
-    const char *value = settings_section_text(self->node->settings, path);
-    free(path);
-    return value != NULL ? value : otherwise;
-}
-
-const char *
-edri_manager_name(const edri_manager_t *self)
-{
-    return self->name;
-}
-
-struct edri_node *
-edri_manager_node(const edri_manager_t *self)
-{
-    return self->node;
-}
-
-// runs_processes says whether handlers run in processes that a program can be.
-static bool
-runs_processes(const edri_manager_t *self, const handler_t *handler)
-{
-    return self->apart || handler->workers.kind == WORKERS_PROCESSES ||
-           handler->workers.kind == WORKERS_FRESH;
-}
-
-// configure_handler lets the configuration say who runs it.
-static edri_err_t
-configure_handler(
-    edri_manager_t *self, handler_t *handler, const section_t *section)
-{
-    handler->limit_ms = self->limit_ms;
-    if (handler->observe != NULL) {
-        return EDRI_OK; // observers are methods
-    }
-    if (section->has_mode) {
-        handler->workers = section->mode;
-    }
-    handler->program = section->program;
-    if (section->program != NULL && !runs_processes(self, handler)) {
-        return section_refuse(self->node, self->name, "program",
-            "handlers in processes are expected; add 'mode = processes:N', "
-            "'mode = fresh' or 'run = process'");
-    }
-    return EDRI_OK;
-}
-
-edri_err_t
-manager_configure(edri_manager_t *self)
-{
-    section_t section;
-    if (self->dead) {
-        return EDRI_OK;
-    }
-    edri_err_t err = section_read(self->node, self->name, &section);
-    if (err == EDRI_OK) {
-        self->queue = section.queue >= 0 ? (size_t)section.queue : self->queue;
-        self->limit_ms =
-            section.limit_ms >= 0 ? (uint32_t)section.limit_ms : self->limit_ms;
-        self->apart = section.has_run ? section.apart : self->apart;
-        self->program = section.program;
-    }
-    for (size_t i = 0; i < self->handler_count && err == EDRI_OK; i++) {
-        err = configure_handler(self, self->handlers[i], &section);
-    }
-    return err;
 }
 
 const handler_t *
@@ -464,6 +166,7 @@ add_pool(edri_manager_t *self, pool_plan_t *plan, handler_t **handlers,
     plan->crew = &self->crew;
     plan->manager = self->port;
     plan->held = &self->held;
+    plan->wake_fd = self->wake_fd;
     pool_t *pool = pool_new(plan);
     self->pools =
         mem_resize(self->pools, (self->pool_count + 1) * sizeof(pool_t *));
@@ -493,10 +196,11 @@ open_house(edri_manager_t *self)
             seats += workers_count(handler->workers);
         }
     }
-    self->house = house_new(
-        seats, (restarts_t){
-                   .most = (uint32_t)settings_int(settings, "worker.restarts"),
-                   .within_ms = settings_int(settings, "worker.restarts_in")});
+    self->house = house_new(seats,
+        (restarts_t){
+            .most = (uint32_t)settings_int(settings, "worker.restarts"),
+            .within_ms = settings_int(settings, "worker.restarts_in")},
+        self->wake_fd);
     pool_plan_t plan = {.workers = EDRI_THREADS(1),
         .roster = {.program = self->program, .house = self->house}};
     return add_pool(self, &plan, self->inmates, count, self->name);
@@ -560,6 +264,9 @@ edri_err_t
 manager_open(edri_manager_t *self)
 {
     edri_port_t like = {0};
+    if (manager_has_processes(self)) {
+        self->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    }
     build_demands(self, &like);
     self->watch_ms = -1;
     self->arena = arena_new();
@@ -604,18 +311,22 @@ tell_drain(edri_manager_t *self)
     port_ring(self->port, NULL, 0); // the router may wait for it
 }
 
-// wait_bell waits for the router, or for the own process.
+// wait_bell waits for the router, for those who look after processes, or for a
+// change of a file that is watched.
 static edri_err_t
 wait_bell(edri_manager_t *self, int64_t until_ms)
 {
-    zmq_pollitem_t items[2]; // the first is the port's
-    if (self->house == NULL) {
+    zmq_pollitem_t items[3]; // the first is the port's
+    uint64_t count = 0;
+    if (self->wake_fd < 0) {
         return port_sleep(self->port, until_ms);
     }
-    items[1] =
-        (zmq_pollitem_t){.fd = house_fd(self->house), .events = ZMQ_POLLIN};
-    edri_err_t err = port_wait_with(self->port, items, 2, until_ms);
-    house_seen(self->house);
+    items[1] = (zmq_pollitem_t){.fd = self->wake_fd, .events = ZMQ_POLLIN};
+    items[2] =
+        (zmq_pollitem_t){.fd = watch_fd(self->watch), .events = ZMQ_POLLIN};
+    edri_err_t err = port_wait_with(
+        self->port, items, self->watch != NULL ? 3 : 2, until_ms);
+    (void)!read(self->wake_fd, &count, sizeof count);
     return err;
 }
 
@@ -636,11 +347,73 @@ sleep_on(edri_manager_t *self, bool may_wait)
     }
 }
 
+// end_renewal says how it went to whoever asked for it.
+static void
+end_renewal(edri_manager_t *self, edri_err_t err, const char *text)
+{
+    edri_port_t *port = self->port;
+    self->renewing = false;
+    if (err == EDRI_OK) {
+        edri_log_info("MANAGER-RELOADED", "manager=%s", self->name);
+    } else {
+        edri_log_error("MANAGER-RELOAD", "manager=%s error=%s text=\"%s\"",
+            self->name, edri_err_name(err), text);
+    }
+    if (atomic_load(&port->renew) == RENEW_ASKED) {
+        port->renew_err = err;
+        free(port->renew_text);
+        port->renew_text = str_dup(text);
+        atomic_store(&port->renew, RENEW_DONE);
+        port_ring(port, NULL, 0);
+    }
+}
+
+static void
+begin_renewal(edri_manager_t *self)
+{
+    for (size_t i = 0; i < self->pool_count; i++) {
+        self->renewing = pool_renew(self->pools[i]) || self->renewing;
+    }
+    if (!self->renewing) {
+        end_renewal(self, EDRI_INVAL,
+            "it runs in the node itself: what runs in processes can be "
+            "reloaded ('run = process', 'mode = processes:N')");
+    }
+}
+
+// tend_renewal renews the processes when somebody wants it, and says when that is
+// done.
+static void
+tend_renewal(edri_manager_t *self)
+{
+    bool asked = atomic_load_explicit(
+                     &self->port->renew, memory_order_relaxed) == RENEW_ASKED;
+    edri_err_t worst = EDRI_OK;
+    const char *text = "";
+    if (!self->renewing) {
+        if (watch_changed(self->watch) || asked) {
+            begin_renewal(self);
+        }
+        return;
+    }
+    for (size_t i = 0; i < self->pool_count; i++) {
+        const char *why = NULL;
+        edri_err_t err = pool_renewed(self->pools[i], &why);
+        if (err == EDRI_AGAIN) {
+            return;
+        }
+        text = worst == EDRI_OK && err != EDRI_OK ? why : text;
+        worst = worst == EDRI_OK ? err : worst;
+    }
+    end_renewal(self, worst, text);
+}
+
 bool
 manager_step(edri_manager_t *self, bool may_wait)
 {
     turn_resume(self);
     tell_drain(self);
+    tend_renewal(self);
     if (self->pool_count > 0) {
         watch_pools(self);
     }
@@ -693,6 +466,9 @@ close_down(edri_manager_t *self)
 void
 manager_close(edri_manager_t *self)
 {
+    if (self->renewing && self->port != NULL) {
+        end_renewal(self, EDRI_CLOSED, "the manager ends");
+    }
     end_pools(self, NULL);
     leave_all(self);
     crew_end(&self->crew, &self->worker);
@@ -702,6 +478,11 @@ manager_close(edri_manager_t *self)
     edri_port_destroy(&self->port);
     load_clear(&self->load);
     arena_destroy(&self->arena);
+    watch_destroy(&self->watch);
+    if (self->wake_fd >= 0) {
+        (void)close(self->wake_fd);
+        self->wake_fd = -1;
+    }
 }
 
 // move_out starts the manager's own process, and waits until it is ready.

@@ -15,6 +15,9 @@ edri_manager_t *manager_new(edri_node_t *node, const char *name, bool dead);
 // EDRI_OK or EDRI_INVAL: the node's error names file and line.
 edri_err_t manager_configure(edri_manager_t *self) EDRI_MUST_CHECK;
 
+// manager_has_processes says whether anything of it runs in processes.
+bool manager_has_processes(const edri_manager_t *self);
+
 // manager_handler returns what it does with events of a type, or with the replies
 // to them ('observes'); NULL: nothing.  manager_crew returns what its workers have.
 const struct handler *manager_handler(

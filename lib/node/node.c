@@ -99,6 +99,7 @@ edri_node_new(int argc, char **argv)
     atomic_init(&self->phase, PHASE_SETUP);
     copy_args(self, argv != NULL ? argc : 0, argv);
     self->worker = getenv("EDRI_WORKER");
+    self->program = process_own_program();
     if (self->worker != NULL) {
         process_follow();
     }
@@ -159,6 +160,7 @@ edri_node_destroy(edri_node_t **self_p)
         (void)dlclose(self->plugins[i]);
     }
     free(self->plugins);
+    free(self->program);
     if (self->wake_fd >= 0) {
         (void)close(self->wake_fd);
     }
@@ -452,6 +454,9 @@ edri_node_start(edri_node_t *self)
         check_timers(self);
     }
     configure_managers(self);
+    if (self->first_err != EDRI_OK && self->worker != NULL) {
+        worker_refuse(self, self->worker, self->first_err, self->first_error);
+    }
     if (self->first_err != EDRI_OK) {
         return node_fail(self, self->first_err, "%s", self->first_error);
     }

@@ -56,6 +56,7 @@ struct edri_node {
     void *zmq; // the context: inproc names are its own
     // shared between threads
     shared_map_t *types; // type id → typeref_t
+    char *program;       // the file of this program
     shared_map_t *ports; // number → edri_port_t
     atomic_uint next_serial;
     _Atomic(phase_t) phase;

@@ -55,10 +55,31 @@ pool_new(const pool_plan_t *plan)
     self->wanted = workers_count(plan->workers);
     self->workers = mem_new((self->wanted + STUCK_MAX) * sizeof *self->workers);
     if (plan->roster.house != NULL || plan->workers.kind != WORKERS_THREADS) {
-        self->roster =
-            roster_new(&self->plan.roster, plan->manager->node, &self->stop);
+        self->roster = roster_new(&self->plan.roster, plan->manager->node,
+            &self->stop, plan->wake_fd);
     }
     return self;
+}
+
+bool
+pool_renew(pool_t *self)
+{
+    const roster_plan_t *plan = &self->plan.roster;
+    // In a house the first seat does it for all.
+    bool renews =
+        self->roster != NULL && (plan->house == NULL || plan->first_seat == 0);
+    if (renews) {
+        roster_renew(self->roster, plan->fresh ? 0 : (unsigned)self->count);
+        backlog_nudge(self->jobs);
+    }
+    return renews;
+}
+
+edri_err_t
+pool_renewed(pool_t *self, const char **why_p)
+{
+    *why_p = NULL;
+    return self->roster != NULL ? roster_renewed(self->roster, why_p) : EDRI_OK;
 }
 
 backlog_t *

@@ -35,6 +35,7 @@ typedef struct pool_plan {
     const crew_t *crew;
     edri_port_t *manager; // whose box the jobs weigh on
     jobs_t *held;         // takes what a fence holds back
+    int wake_fd;          // the manager's (roster.h)
 } pool_plan_t;
 
 // pool_new makes a pool; no thread runs yet.
@@ -57,6 +58,13 @@ uint64_t pool_waits_for(const pool_t *self);
 // pool_watch looks for threads that are stuck and replaces them.  Returns when
 // to look again, or -1 while the pool has nothing to do.
 int64_t pool_watch(pool_t *self, int64_t now_ms);
+
+// pool_renew begins to renew its processes, as they stand in their files now,
+// beside those that run.  Returns false when it has none of its own to renew.
+// pool_renewed returns EDRI_AGAIN until that has ended, then how; *why_p is borrowed
+// until the next.
+bool pool_renew(pool_t *self);
+edri_err_t pool_renewed(pool_t *self, const char **why_p) EDRI_MUST_CHECK;
 
 // pool_jobs is where its jobs wait; borrowed.
 backlog_t *pool_jobs(pool_t *self);

@@ -298,6 +298,7 @@ edri_port_destroy(edri_port_t **self_p)
     map_destroy(&self->types);
     map_destroy(&self->asks);
     free(self->error);
+    free(self->renew_text);
     self->magic = 0;
     free(self);
 }

@@ -63,6 +63,14 @@ typedef enum port_drain {
     DRAIN_ASKED, // by the router, which waits
     DRAIN_TOLD   // by the manager, whose hook has returned
 } port_drain_t;
+
+// How far a manager is that has to renew what it runs (edri/reload.h).
+typedef enum port_renewal {
+    RENEW_NOT,
+    RENEW_ASKED, // by the router
+    RENEW_DONE   // by the manager: see renew_err
+} port_renewal_t;
+
 // bell_t is how a port wakes the other end of its boxes and is woken by it.
 typedef struct bell {
     // ring says a word to the other end; no bytes: look into your box.
@@ -103,6 +111,9 @@ struct edri_port {
     uint16_t target;             // of the manager that it works for; 0: none
     bool drains;                 // its manager wants to know of draining
     _Atomic(port_drain_t) drain;
+    _Atomic(port_renewal_t) renew;
+    edri_err_t renew_err; // written before RENEW_DONE,
+    char *renew_text;     // read and freed after it
     // owner's
     map_t *types;                 // edri_type_t * → typeref_t
     const edri_type_t *last_type; // cache of 'types'

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -181,6 +182,15 @@ void
 process_follow(void)
 {
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
+char *
+process_own_program(void)
+{
+    char path[PATH_MAX + 1];
+    ssize_t size = readlink("/proc/self/exe", path, sizeof path - 1);
+    path[size > 0 ? size : 0] = '\0';
+    return str_dup(size > 0 ? path : "/proc/self/exe");
 }
 
 char **

@@ -52,4 +52,8 @@ void process_follow(void);
 // ended by NULL; one block, freed with free().  NULL when they cannot be read.
 char **process_own_args(void);
 
+// process_own_program gives the path of the program that runs here; the caller
+// frees it.
+char *process_own_program(void);
+
 #endif

@@ -23,17 +23,19 @@ typedef struct proxy {
     roster_t *roster;
     edri_port_t *port;
     relay_t relay;
-    house_t *house; // NULL: the process is this proxy's alone
-    unsigned seat;  // there
-    hand_t hand;    // the process, without a house
-    int pid;        // 0: none
-    uint64_t life;  // of the house
-    bool was_ready; // since it was started
+    house_t *house;   // NULL: the process is this proxy's alone
+    unsigned seat;    // there
+    hand_t hand;      // the process, without a house
+    int pid;          // 0: none
+    uint64_t life;    // of the house
+    bool was_ready;   // since it was started
+    unsigned renewal; // of the roster, that it has seen to
+    bool renewing;    // it is at it
     // how it went
     backoff_t backoff;
     int64_t restart_ms; // no start before
     unsigned failures;  // starts in a row that came to nothing
-    char *why;          // how the last one ended
+    char *why;          // how the last one ended; NULL: none has
     // the task
     edri_task_t *task;
     bool unwanted; // nobody waits for it: we end the process
@@ -63,11 +65,21 @@ keeps_house(const proxy_t *self)
 
 // ----- the end of a process
 
+// leave_house closes the seat in the life that it is in.
+static void
+leave_house(proxy_t *self)
+{
+    if (self->house != NULL && self->life != 0) {
+        house_leave(self->house, self->life);
+    }
+    self->life = 0;
+}
+
 // dismiss ends the process.  Returns how that went; the caller frees it.
 static char *
 dismiss(proxy_t *self, int64_t grace_ms)
 {
-    const char *how = NULL;
+    uint64_t life = self->life;
     bool forced = grace_ms == 0 && self->relay.reason[0] != '\0';
     if (self->was_ready) {
         atomic_fetch_sub(&self->roster->ready, 1);
@@ -79,14 +91,14 @@ dismiss(proxy_t *self, int64_t grace_ms)
         return roster_dismiss(&self->hand, grace_ms);
     }
     if (forced) {
-        house_condemn(self->house, self->relay.reason);
+        house_condemn(self->house, life, self->relay.reason);
     }
+    leave_house(self);
     if (keeps_house(self)) {
-        house_bury(self->house, grace_ms, &how);
-        return str_dup(how);
+        return house_bury(self->house, grace_ms);
     }
-    house_condemn(self->house, NULL); // its keeper looks after it
-    return house_mourn(self->house, self->life, self->roster->grace_ms);
+    house_condemn(self->house, life, NULL); // its keeper looks after it
+    return house_mourn(self->house, life, self->roster->grace_ms);
 }
 
 static void
@@ -144,7 +156,7 @@ bury(proxy_t *self)
         pause_starts(self);
         report(self);
     }
-    if (keeps_house(self)) {
+    if (keeps_house(self) && !self->renewing) {
         count_end(self);
     }
 }
@@ -162,7 +174,7 @@ not_started(proxy_t *self, const char *why)
     edri_log_error("WORKER-START", "manager=%s text=\"%s\"",
         self->roster->plan.manager, self->why);
     pause_starts(self);
-    if (self->house != NULL) {
+    if (self->house != NULL && !self->renewing) {
         count_end(self);
     }
 }
@@ -268,7 +280,8 @@ look(proxy_t *self)
         process_ended(&self->hand.process)) {
         self->relay.ended = true;
     }
-    if (err == EDRI_OK && self->house != NULL && !house_lives(self->house)) {
+    if (err == EDRI_OK && self->house != NULL &&
+        !house_lives(self->house, self->life)) {
         err = relay_broke(&self->relay, NULL);
     }
     while (err == EDRI_OK) {
@@ -323,6 +336,88 @@ drain(proxy_t *self)
     house_drained(self->house);
 }
 
+// renew starts a process beside the one that waits here, and goes over to it when
+// it is ready; else the old one stays.
+static void
+renew(proxy_t *self)
+{
+    relay_t old = self->relay;
+    hand_t old_hand = self->hand;
+    uint64_t old_life = self->life;
+    int old_pid = self->pid;
+    self->relay.channel = (channel_t){0};
+    self->relay.ready = false;
+    self->life = 0;
+    self->was_ready = false;
+    self->pid = 0;
+    self->renewing = true;
+    edri_err_t err = start(self);
+    self->renewing = false;
+    if (err != EDRI_OK && self->pid != 0) {
+        free(dismiss(self, 0)); // the node stops meanwhile
+    }
+    if (err == EDRI_OK) {
+        old.last_id = self->relay.last_id;
+        relay_reset(&old);
+        atomic_fetch_sub(&self->roster->ready, 1);
+        if (self->house != NULL) {
+            house_leave(self->house, old_life);
+        } else {
+            free(roster_dismiss(&old_hand, self->roster->grace_ms));
+        }
+        edri_log_info("WORKER-RENEWED", "manager=%s what=%s pid=%d before=%d",
+            self->roster->plan.manager, self->roster->plan.what, self->pid,
+            old_pid);
+    } else {
+        old.last_id = self->relay.last_id; // the new one may have used some
+        self->relay = old;
+        self->hand = old_hand;
+        self->life = old_life;
+        self->pid = old_pid;
+        self->was_ready = true;
+        self->restart_ms = 0;
+        self->failures = 0;
+    }
+    roster_note_renewed(
+        self->roster, err, err == EDRI_CLOSED ? "the node stops" : self->why);
+}
+
+// follow does what was asked of processes beside their tasks; one waits for a task
+// here.
+static void
+follow(proxy_t *self)
+{
+    roster_t *roster = self->roster;
+    unsigned renewal = atomic_load(&roster->renewal);
+    if (keeps_house(self)) {
+        house_clear(self->house, clock_ms(), roster->grace_ms);
+    }
+    if (self->house != NULL && self->seat > 0 &&
+        house_newer(self->house, self->life)) {
+        atomic_fetch_sub(&roster->ready, 1);
+        relay_reset(&self->relay);
+        self->was_ready = false;
+        leave_house(self);
+    } else if (self->renewal != renewal &&
+               (self->house == NULL || self->seat == 0)) {
+        self->renewal = renewal;
+        renew(self);
+    }
+}
+
+// get_current is get_ready for a process that is not to be renewed: no task is
+// begun in the old one when there is a new one.
+static edri_err_t
+get_current(proxy_t *self)
+{
+    edri_err_t err = get_ready(self);
+    if (err == EDRI_OK) {
+        follow(self);
+        err = get_ready(self);
+    }
+    return err;
+}
+
 static int64_t
 tend(runner_t *base)
 {
@@ -330,7 +425,7 @@ tend(runner_t *base)
     if (self->roster->plan.fresh) {
         return INT64_MAX;
     }
-    edri_err_t err = get_ready(self);
+    edri_err_t err = get_current(self);
     if (err == EDRI_OK && keeps_house(self) && house_wants_drain(self->house)) {
         drain(self);
         err = get_ready(self);
@@ -446,7 +541,7 @@ work(proxy_t *self)
     if (is_over(self)) {
         return EDRI_OK;
     }
-    edri_err_t err = get_ready(self);
+    edri_err_t err = get_current(self);
     if (err == EDRI_OK && (is_over(self) || is_cancelled(self))) {
         return EDRI_OK;
     }
@@ -550,6 +645,8 @@ destroy(runner_t *base)
     relay_reset(&self->relay);
     if (self->house == NULL || keeps_house(self)) {
         free(dismiss(self, self->roster->grace_ms));
+    } else {
+        leave_house(self);
     }
     free(self->why);
     free(self);
@@ -577,5 +674,6 @@ runner_of_processes(roster_t *roster, edri_task_t *task)
         .last_id = port->next_id};
     port->next_id |= UINT64_C(0xffff) << 32;
     self->backoff = roster->backoff;
+    self->renewal = atomic_load(&roster->renewal);
     return &self->base;
 }

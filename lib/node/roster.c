@@ -31,14 +31,15 @@ split_words(const char *command)
 }
 
 roster_t *
-roster_new(
-    const roster_plan_t *plan, edri_node_t *node, const atomic_bool *stop)
+roster_new(const roster_plan_t *plan, edri_node_t *node,
+    const atomic_bool *stop, int wake_fd)
 {
     const settings_t *settings = node->settings;
     roster_t *self = mem_new(sizeof *self);
     self->plan = *plan;
     self->node = node;
     self->stop = stop;
+    self->wake_fd = wake_fd;
     self->args =
         plan->program != NULL ? split_words(plan->program) : process_own_args();
     self->backoff =
@@ -59,6 +60,7 @@ roster_destroy(roster_t **self_p)
     if (self != NULL) {
         (void)pthread_mutex_destroy(&self->lock);
         free(self->args);
+        free(self->why);
         free(self);
     }
 }
@@ -107,7 +109,10 @@ hire_ours(const roster_t *self, hand_t *hand, carrier_t **carriers,
         char variable[64];
         (void)snprintf(variable, sizeof variable, "EDRI_WORKER=fd:%d-%u",
             PROCESS_FD, PROCESS_FD + count - 1);
-        process_plan_t plan = {.path = "/proc/self/exe",
+        // The very program that runs here, also when its file is another by now.
+        process_plan_t plan = {.path = atomic_load(&self->anew)
+                                           ? self->node->program
+                                           : "/proc/self/exe",
             .argv = self->args,
             .variable = variable,
             .inherits = theirs,
@@ -204,6 +209,49 @@ roster_dismiss(hand_t *hand, int64_t grace_ms)
     }
     *hand = (hand_t){.lifeline = -1};
     return how;
+}
+
+// ----- the program anew
+
+void
+roster_renew(roster_t *self, unsigned count)
+{
+    pthread_mutex_lock(&self->lock);
+    self->renewing = count;
+    self->renewed = EDRI_OK;
+    free(self->why);
+    self->why = NULL;
+    self->was_anew = atomic_exchange(&self->anew, true);
+    atomic_fetch_add(&self->renewal, 1);
+    pthread_mutex_unlock(&self->lock);
+}
+
+edri_err_t
+roster_renewed(roster_t *self, const char **why_p)
+{
+    pthread_mutex_lock(&self->lock);
+    edri_err_t err = self->renewing > 0 ? EDRI_AGAIN : self->renewed;
+    *why_p = self->why;
+    pthread_mutex_unlock(&self->lock);
+    return err;
+}
+
+void
+roster_note_renewed(roster_t *self, edri_err_t err, const char *why)
+{
+    uint64_t one = 1;
+    pthread_mutex_lock(&self->lock);
+    if (err != EDRI_OK && self->renewed == EDRI_OK) {
+        self->renewed = err;
+        self->why = str_dup(why);
+        atomic_store(&self->anew, self->was_anew); // what ran before runs on
+    }
+    self->renewing -= self->renewing > 0;
+    bool last = self->renewing == 0;
+    pthread_mutex_unlock(&self->lock);
+    if (last && self->wake_fd >= 0) {
+        (void)!write(self->wake_fd, &one, sizeof one);
+    }
 }
 
 // ----- events that end processes

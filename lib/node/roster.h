@@ -35,14 +35,21 @@ typedef struct roster {
     int64_t start_ms; // worker.start and so on
     int64_t grace_ms;
     uint32_t kills_max;
+    int wake_fd;          // rung when all have been renewed; -1: by nobody
     atomic_uint ready;    // processes that have been ready
+    atomic_uint renewal;  // how often they were to be renewed
+    atomic_bool anew;     // the program is started from its file
     pthread_mutex_t lock; // guards
     kills_t kills;
+    unsigned renewing;  // proxies that have to renew theirs
+    bool was_anew;      // before
+    edri_err_t renewed; // the first error of these,
+    char *why;          // and its text
 } roster_t;
 
 // roster_new makes what a pool needs for its processes.
-roster_t *roster_new(
-    const roster_plan_t *plan, edri_node_t *node, const atomic_bool *stop);
+roster_t *roster_new(const roster_plan_t *plan, edri_node_t *node,
+    const atomic_bool *stop, int wake_fd);
 void roster_destroy(roster_t **self_p);
 
 // hand_t is one process.  Begins as zeros but for lifeline, -1.
@@ -62,6 +69,16 @@ edri_err_t roster_hire(const roster_t *self, hand_t *hand, carrier_t **carriers,
 // for at most grace_ms; then kills it.  Returns how it ended; the caller frees
 // it.
 char *roster_dismiss(hand_t *hand, int64_t grace_ms);
+
+// roster_renew wants 'count' proxies to start the program anew, as it stands in its
+// file now, and to go over to the new process (proxy.h).  roster_renewed returns
+// EDRI_AGAIN while they are at it; EDRI_OK; or an error and *why_p, borrowed until
+// the next.  Any thread.
+void roster_renew(roster_t *self, unsigned count);
+edri_err_t roster_renewed(roster_t *self, const char **why_p) EDRI_MUST_CHECK;
+
+// roster_note_renewed says how it went with one of them.
+void roster_note_renewed(roster_t *self, edri_err_t err, const char *why);
 
 // roster_blame counts a process that an event has ended; roster_barred says whether
 // it has ended too many.

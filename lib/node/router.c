@@ -17,6 +17,7 @@
 #include "node/ipc.h"
 #include "node/keyed.h"
 #include "node/orphans.h"
+#include "node/reload.h"
 #include "node/replay.h"
 
 // Bells read in one wake-up.
@@ -415,6 +416,9 @@ pass(router_t *self, zmq_pollitem_t *items, const unsigned *links, int count)
         }
     }
     read_ready(self);
+    if (self->reloads != NULL) {
+        reload_look(self);
+    }
     flows_settle(self);
     links_tick(self);
     flows_tick(self);
@@ -580,6 +584,7 @@ router_free(router_t **self_p)
     map_destroy(&self->slots);
     links_destroy(self);
     health_clear(self);
+    reload_clear(self);
     remotes_destroy(self);
     routes_destroy(self);
     replays_destroy(self);

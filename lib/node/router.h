@@ -592,23 +592,24 @@ struct router {
     list_t ipc_slots;  // ports of other processes
     link_t links[LINKS_MAX];
     unsigned link_count;
-    load_t load;           // being routed
-    int64_t now_ms;        // read once per wake-up
-    uint64_t random;       // for choices
-    int64_t expire_ms;     // when to look for overdue requests
-    int64_t ipc_beat_ms;   // next heartbeat to other processes
-    size_t body_bytes;     // of bodies coming in fragments
-    uint64_t sessions;     // opened so far, on all links
-    uint64_t last_path;    // newest path of any remote
-    uint64_t epoch;        // changes of groups with keys so far
-    bool settled;          // something has been settled since keyed_go_on
-    handing_t handing;     // what is being given to others
-    struct closed *closed; // managers that have been closed (health.c)
-    gate_t open_gate;      // of events that are this node's own
-    list_t due;            // remotes that must be looked at, some time
-    int64_t due_ms;        // the earliest of these
-    bool opened;           // links may connect
-    bool returned;         // a session has been lost since
+    load_t load;            // being routed
+    int64_t now_ms;         // read once per wake-up
+    uint64_t random;        // for choices
+    int64_t expire_ms;      // when to look for overdue requests
+    int64_t ipc_beat_ms;    // next heartbeat to other processes
+    size_t body_bytes;      // of bodies coming in fragments
+    uint64_t sessions;      // opened so far, on all links
+    uint64_t last_path;     // newest path of any remote
+    uint64_t epoch;         // changes of groups with keys so far
+    bool settled;           // something has been settled since keyed_go_on
+    handing_t handing;      // what is being given to others
+    struct closed *closed;  // managers that have been closed (health.c)
+    struct reload *reloads; // wishes of tools (reload.c)
+    gate_t open_gate;       // of events that are this node's own
+    list_t due;             // remotes that must be looked at, some time
+    int64_t due_ms;         // the earliest of these
+    bool opened;            // links may connect
+    bool returned;          // a session has been lost since
     bool told_ready;
     bool draining;
     bool told_drained;

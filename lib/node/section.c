@@ -50,10 +50,10 @@ check_keys(edri_node_t *node, const char *name)
         if (!streq(key, "plugin") && !streq(key, "mode") &&
             !streq(key, "program") && !streq(key, "queue") &&
             !streq(key, "time_limit") && !streq(key, "run") &&
-            !streq(key, "set")) {
+            !streq(key, "watch") && !streq(key, "set")) {
             err = section_refuse(node, name, key,
-                "unknown setting; a manager has 'plugin', 'run', 'mode', "
-                "'program', 'queue', 'time_limit' and a section 'set'");
+                "unknown setting; a manager has 'plugin', 'watch', 'run', "
+                "'mode', 'program', 'queue', 'time_limit' and a section 'set'");
         }
     }
     free(path);
@@ -91,6 +91,12 @@ section_read(edri_node_t *node, const char *name, section_t *self)
     if (err == EDRI_OK && run != NULL && !self->apart && !streq(run, "node")) {
         err = section_refuse(
             node, name, "run", "process (one of its own) or node is expected");
+    }
+    const char *watch = text_of(node, name, "watch");
+    self->watched = watch != NULL && streq(watch, "1");
+    if (err == EDRI_OK && watch != NULL && !self->watched &&
+        !streq(watch, "0")) {
+        err = section_refuse(node, name, "watch", "1 or 0 is expected");
     }
     if (err == EDRI_OK && mode != NULL && !workers_read(mode, &self->mode)) {
         err = section_refuse(node, name, "mode",

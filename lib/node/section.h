@@ -11,6 +11,7 @@
 typedef struct section {
     const char *plugin;  // a shared object; NULL: none
     const char *program; // runs its handlers; NULL: this one
+    bool watched;        // reloaded when its file changes
     bool has_run;
     bool apart; // in a process of its own
     bool has_mode;

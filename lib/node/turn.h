@@ -7,7 +7,7 @@
 // what must be tried again or is more urgent than another.  What a fence holds
 // back stands aside until the fence opens.  Events for pools are handed on.
 //
-// struct edri_manager is for manager.c, turn.c and retire.c alone.
+// struct edri_manager is for setup.c, manager.c, turn.c and retire.c alone.
 
 #ifndef NODE_TURN_H
 #define NODE_TURN_H
@@ -51,6 +51,9 @@ struct edri_manager {
     pool_t **pools; // of handlers; the first is the own process's, if any
     size_t pool_count;
     struct house *house; // its own process, or NULL
+    int wake_fd;         // rung by those who look after processes; -1: none
+    struct watch *watch; // of the file that its processes run, or NULL
+    bool renewing;       // its processes are being started anew
     handler_t **inmates; // what its own thread runs there
     int64_t watch_ms; // when to look at the pools; -1: they have nothing to do
     map_t *by_type;   // type id → handler

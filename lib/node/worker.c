@@ -648,6 +648,15 @@ begin_others(staff_t *self)
 }
 
 void
+worker_refuse(
+    edri_node_t *node, const char *where, edri_err_t err, const char *why)
+{
+    staff_t self = {.node = node};
+    open_carriers(&self, where);
+    give_up(&self.workers[0], err, "%s", why);
+}
+
+void
 worker_run(edri_node_t *node, const char *where)
 {
     staff_t self = {.node = node};

@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <edri/reload.h>
+
 #include "base/alloc.h"
 #include "edri/system.edri.h"
 #include "site.h"
@@ -283,6 +285,167 @@ what_waits_goes_to_another_member(site_t *site)
     (void)waitpid(hub, NULL, 0);
 }
 
+// ----- reload
+
+// reload lets "work" go over to a new process.  Returns how that went.
+static edri_err_t
+reload(edri_node_t *guest, const char *manager, char text[256])
+{
+    edri_reload_t *result = NULL;
+    const edri_reload_row_t *rows = NULL;
+    check(edri_reload_new(guest, "site", manager, 20000, &result) == EDRI_OK,
+        "%s", edri_node_error(guest));
+    check(edri_reload_rows(result, &rows) == 1, "one row");
+    (void)snprintf(
+        text, 256, "%s/%s: %s", rows[0].node, rows[0].manager, rows[0].text);
+    edri_err_t err = rows[0].err;
+    edri_reload_destroy(&result);
+    return err;
+}
+
+// start_linked starts the site beside a switch; *guest_p may ask it.
+static pid_t
+start_linked(site_t *site, edri_node_t **guest_p)
+{
+    char endpoint[64];
+    (void)snprintf(
+        endpoint, sizeof endpoint, "ipc:///tmp/edri-own-%d", (int)getpid());
+    pid_t hub = start_switch(endpoint);
+    (void)edri_node_set(site->node, "node.switch", endpoint);
+    (void)edri_node_set(site->node, "worker.grace", "1s");
+    site_start(site);
+    *guest_p = edri_node_new(0, NULL);
+    (void)edri_node_set(*guest_p, "node.switch", endpoint);
+    check(
+        edri_node_start(*guest_p) == EDRI_OK, "%s", edri_node_error(*guest_p));
+    return hub;
+}
+
+static void
+end_linked(pid_t hub, edri_node_t **guest_p)
+{
+    edri_node_destroy(guest_p);
+    (void)kill(hub, SIGTERM);
+    (void)waitpid(hub, NULL, 0);
+}
+
+typedef struct stream {
+    site_t *site;
+    edri_port_t *port;
+    atomic_bool stop;
+    uint64_t count;
+} stream_t;
+
+// emit_stream emits numbered notes until it is stopped.
+static void *
+emit_stream(void *arg)
+{
+    stream_t *self = arg;
+    Duty__Note note = DUTY__NOTE__INIT;
+    edri_port_t *port = edri_node_port(self->site->node);
+    note.what = (char[]){"see"};
+    while (!atomic_load(&self->stop) && self->count < 100000) {
+        note.number = self->count++;
+        check(duty_note_emit(port, &note) == EDRI_OK, "%s",
+            edri_port_error(port));
+        if (self->count % 16 == 0) {
+            (void)poll(NULL, 0, 1);
+        }
+    }
+    edri_port_destroy(&port);
+    return NULL;
+}
+
+static void
+reloads_lose_nothing(site_t *site, bool in_order)
+{
+    edri_node_t *guest = NULL;
+    pthread_t thread;
+    stream_t stream = {.site = site};
+    char text[256];
+    pid_t hub = start_linked(site, &guest);
+    check(pthread_create(&thread, NULL, emit_stream, &stream) == 0, "thread");
+    check(site_wait(site, "noted", 100), "no stream");
+    for (int i = 0; i < 5; i++) {
+        pid_t before = pid_of(site);
+        check(reload(guest, "work", text) == EDRI_OK, "%s", text);
+        check(in_order ? pid_of(site) != before : true, "it is the same");
+    }
+    atomic_store(&stream.stop, true);
+    check(pthread_join(thread, NULL) == 0, "join");
+    check(site_wait(site, "noted", stream.count), "%zu of %d came",
+        site_seen(site, "noted"), (int)stream.count);
+    check(site_seen(site, "noted") == stream.count, "some came twice");
+    uint64_t next = 0;
+    for (size_t i = 0; i < site->count && in_order; i++) {
+        if (streq(site->seen[i].what, "noted")) {
+            check(site->seen[i].number == next++, "disorder");
+        }
+    }
+    check(site_counter(site, "workers.died") == 0, "some have died");
+    end_linked(hub, &guest);
+}
+
+static void
+its_reload_loses_nothing(site_t *site)
+{
+    reloads_lose_nothing(site, true);
+    check(site_seen(site, "started") == 6, "its hook");
+}
+
+static void
+that_of_its_threads_loses_nothing(site_t *site)
+{
+    reloads_lose_nothing(site, false);
+}
+
+static void
+what_was_begun_ends_in_the_old_one(site_t *site)
+{
+    edri_node_t *guest = NULL;
+    char text[256];
+    Duty__Do request = DUTY__DO__INIT;
+    edri_err_t err = EDRI_AGAIN;
+    pid_t hub = start_linked(site, &guest);
+    pid_t before = pid_of(site);
+    request.what = (char[]){"work"};
+    request.number = 500;
+    check(
+        duty_do_request_async(site->port, &request, 0, on_end, &err) == EDRI_OK,
+        "%s", edri_port_error(site->port));
+    check(site_wait(site, "begun", 1), "not begun");
+    check(reload(guest, "work", text) == EDRI_OK, "%s", text);
+    check(pid_of(site) != before, "it is the same");
+    while (err == EDRI_AGAIN) {
+        check(edri_port_poll(site->port, 10000) == EDRI_OK, "no end");
+    }
+    check(err == EDRI_OK && site_seen(site, "begun") == 1, "%s",
+        edri_err_name(err));
+    wait_for(kill(before, 0) != 0); // and then it ends
+    check(kill(before, 0) != 0, "the old one is left");
+    end_linked(hub, &guest);
+}
+
+static void
+a_reload_that_fails_changes_nothing(site_t *site)
+{
+    edri_node_t *guest = NULL;
+    char text[256];
+    pid_t hub = start_linked(site, &guest);
+    pid_t before = pid_of(site);
+    check(setenv("WORK_FAILS_TO_START", "1", 1) == 0, "setenv");
+    check(reload(guest, "work", text) != EDRI_OK, "it went well");
+    check(strstr(text, "no such luck") != NULL, "%s", text);
+    check(pid_of(site) == before, "it is another one");
+    check(unsetenv("WORK_FAILS_TO_START") == 0, "unsetenv");
+    check(reload(guest, NULL, text) == EDRI_OK, "%s", text);
+    check(pid_of(site) != before, "it is the same");
+    check(reload(guest, "sink", text) == EDRI_INVAL, "%s", text);
+    check(strstr(text, "runs in the node itself") != NULL, "%s", text);
+    check(reload(guest, "nobody", text) == EDRI_NOT_FOUND, "%s", text);
+    end_linked(hub, &guest);
+}
+
 // ----- running
 
 typedef struct test_case {
@@ -305,6 +468,10 @@ static const test_case_t cases[] = {
     CASE(one_that_cannot_start_fails_the_node, EDRI_THREADS(2)),
     CASE(one_that_ends_too_often_is_closed, EDRI_METHOD),
     CASE(what_waits_goes_to_another_member, EDRI_METHOD),
+    CASE(its_reload_loses_nothing, EDRI_METHOD),
+    CASE(that_of_its_threads_loses_nothing, EDRI_THREADS(3)),
+    CASE(what_was_begun_ends_in_the_old_one, EDRI_THREADS(2)),
+    CASE(a_reload_that_fails_changes_nothing, EDRI_METHOD),
 };
 // clang-format on
 

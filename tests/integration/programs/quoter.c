@@ -3,7 +3,7 @@
 //
 // Answers shop.Quote: "!x" fails, "wait" first waits until somebody has
 // written to the FIFO that its setting 'gate' names.  Prints each order; a
-// "broken" one fails at first.
+// "broken" one fails at first.  QUOTER is its name: there are two of it.
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -28,7 +28,7 @@ on_quote(edri_task_t *task, const Shop__Quote *quote, Shop__QuoteReply *reply)
         (void)close(fd);
     }
     reply->price = (double)strlen(quote->symbol) / 2;
-    reply->node = edri_task_strdup(task, "quoter");
+    reply->node = edri_task_strdup(task, QUOTER);
     return EDRI_OK;
 }
 
