@@ -13,7 +13,8 @@
 
 // life_t is one process.
 typedef struct life {
-    uint64_t number; // 0: none
+    struct life *older; // that runs beside it: was renewed, and has not ended
+    uint64_t number;
     hand_t hand;
     carrier_t **carriers; // of the seats, not taken yet
     unsigned inside;      // seats that have taken theirs, and not left
@@ -32,12 +33,12 @@ struct house {
     pthread_cond_t changed;
     restarts_t restarts;
     uint64_t numbers;         // of lives so far
+    uint64_t ending;          // the one that is being buried; 0: none
     _Atomic(uint64_t) newest; // that is ready
-    life_t now;
-    life_t old;       // it was renewed, and has not ended
-    char *how;        // the last one ended
-    bool *been;       // by seat: its thread was ready once
-    unsigned unready; // seats whose was not
+    life_t *lives;            // the newest; NULL: none runs
+    char *how;                // the last one ended
+    bool *been;               // by seat: its thread was ready once
+    unsigned unready;         // seats whose was not
     bool stops;
     atomic_bool closed;
     edri_err_t err; // that closed it
@@ -70,7 +71,6 @@ house_new(unsigned seats, restarts_t restarts, int wake_fd)
     self->restarts = restarts;
     self->wake_fd = wake_fd;
     self->unready = seats;
-    self->now.hand.lifeline = self->old.hand.lifeline = -1;
     self->been = mem_new(seats * sizeof *self->been);
     self->bells = mem_new(seats * sizeof *self->bells);
     for (unsigned i = 0; i < seats; i++) {
@@ -81,16 +81,24 @@ house_new(unsigned seats, restarts_t restarts, int wake_fd)
     return self;
 }
 
-// clear_life frees what a life has, but for its process.
-static void
-clear_life(life_t *self, unsigned seats)
+// end_life waits for the end of a process that is in no list any more, for at most
+// grace_ms, and frees its life.  Returns how it ended.
+static char *
+end_life(house_t *self, life_t *life, int64_t grace_ms)
 {
-    for (unsigned i = 0; i < seats && self->carriers != NULL; i++) {
-        carrier_destroy(&self->carriers[i]); // nobody has taken it
+    for (unsigned i = 0; i < self->seats; i++) {
+        carrier_destroy(&life->carriers[i]); // nobody has taken it
     }
-    free(self->carriers);
-    free(self->condemned);
-    *self = (life_t){.hand.lifeline = -1};
+    char *how =
+        roster_dismiss(&life->hand, life->condemned != NULL ? 0 : grace_ms);
+    if (life->condemned != NULL) {
+        free(how);
+        how = str_printf("was ended: %s", life->condemned);
+    }
+    free(life->carriers);
+    free(life->condemned);
+    free(life);
+    return how;
 }
 
 void
@@ -101,15 +109,13 @@ house_destroy(house_t **self_p)
     if (self == NULL) {
         return;
     }
+    while (self->lives != NULL) {
+        life_t *life = self->lives;
+        self->lives = life->older;
+        free(end_life(self, life, 0));
+    }
     for (unsigned i = 0; i < self->seats; i++) {
         (void)close(self->bells[i]);
-    }
-    life_t *lives[] = {&self->now, &self->old};
-    for (int i = 0; i < 2; i++) {
-        if (lives[i]->number != 0) {
-            free(roster_dismiss(&lives[i]->hand, 0));
-        }
-        clear_life(lives[i], self->seats);
     }
     (void)pthread_mutex_destroy(&self->lock);
     (void)pthread_cond_destroy(&self->changed);
@@ -128,11 +134,13 @@ house_owner(house_t *self, backlog_t *jobs)
 
 // life_of finds a life that runs.
 static life_t *
-life_of(house_t *self, uint64_t number)
+life_of(const house_t *self, uint64_t number)
 {
-    return number != 0 && number == self->now.number   ? &self->now
-           : number != 0 && number == self->old.number ? &self->old
-                                                       : NULL;
+    life_t *life = self->lives;
+    while (life != NULL && life->number != number) {
+        life = life->older;
+    }
+    return life;
 }
 
 // ----- seat 0
@@ -140,18 +148,19 @@ life_of(house_t *self, uint64_t number)
 edri_err_t
 house_start(house_t *self, const roster_t *roster, const char **why_p)
 {
-    life_t life = {0};
-    life.carriers = mem_new(self->seats * sizeof(carrier_t *));
+    life_t *life = mem_new(sizeof *life);
+    life->carriers = mem_new(self->seats * sizeof(carrier_t *));
     edri_err_t err =
-        roster_hire(roster, &life.hand, life.carriers, self->seats, why_p);
+        roster_hire(roster, &life->hand, life->carriers, self->seats, why_p);
     if (err != EDRI_OK) {
-        free(life.carriers);
+        free(life->carriers);
+        free(life);
         return err;
     }
     pthread_mutex_lock(&self->lock);
-    life.number = ++self->numbers;
-    self->old = self->now; // none, or one that is renewed
-    self->now = life;
+    life->number = ++self->numbers;
+    life->older = self->lives;
+    self->lives = life;
     pthread_mutex_unlock(&self->lock);
     return EDRI_OK;
 }
@@ -160,61 +169,64 @@ house_start(house_t *self, const roster_t *roster, const char **why_p)
 static void
 note_end(house_t *self, const char *how)
 {
+    pthread_mutex_lock(&self->lock);
     free(self->how);
     self->how = str_dup(how);
+    self->ending = 0;
     (void)pthread_cond_broadcast(&self->changed);
+    pthread_mutex_unlock(&self->lock);
 }
 
 char *
 house_bury(house_t *self, int64_t grace_ms)
 {
     pthread_mutex_lock(&self->lock);
-    life_t life = self->now; // nobody else ends it from here on
-    self->now.hand = (hand_t){.lifeline = -1};
-    self->now.carriers = NULL;
-    self->now.condemned = NULL;
+    life_t *life = self->lives;
+    if (life != NULL) {
+        self->lives = life->older;
+        self->ending = life->number;
+    }
     pthread_mutex_unlock(&self->lock);
-    for (unsigned i = 0; i < self->seats && life.carriers != NULL; i++) {
-        carrier_destroy(&life.carriers[i]);
-    }
-    char *how = life.number == 0 ? str_dup("was not started")
-                                 : roster_dismiss(&life.hand,
-                                       life.condemned != NULL ? 0 : grace_ms);
-    if (life.condemned != NULL) {
-        free(how);
-        how = str_printf("was ended: %s", life.condemned);
-    }
-    clear_life(&life, self->seats);
-    pthread_mutex_lock(&self->lock);
+    char *how = life != NULL ? end_life(self, life, grace_ms)
+                             : str_dup("was not started");
     note_end(self, how);
-    self->now = self->old;
-    self->old = (life_t){.hand.lifeline = -1};
-    pthread_mutex_unlock(&self->lock);
     return how;
+}
+
+// is_over says whether a life that was renewed, and that nobody is in, has to end.
+static bool
+is_over(life_t *life, int64_t now_ms, int64_t grace_ms)
+{
+    if (life->inside > 0) {
+        return false;
+    }
+    life->end_ms = life->end_ms == 0 ? now_ms + grace_ms : life->end_ms;
+    return now_ms >= life->end_ms || process_ended(&life->hand.process);
 }
 
 void
 house_clear(house_t *self, int64_t now_ms, int64_t grace_ms)
 {
-    life_t life = {0};
+    life_t *over = NULL;
     pthread_mutex_lock(&self->lock);
-    if (self->old.number != 0 && self->old.inside == 0) {
-        self->old.end_ms =
-            self->old.end_ms == 0 ? now_ms + grace_ms : self->old.end_ms;
-        if (now_ms >= self->old.end_ms ||
-            process_ended(&self->old.hand.process)) {
-            life = self->old;
-            self->old = (life_t){.hand.lifeline = -1};
+    life_t **at = self->lives != NULL ? &self->lives->older : NULL;
+    while (at != NULL && *at != NULL) {
+        life_t *life = *at;
+        if (is_over(life, now_ms, grace_ms)) {
+            *at = life->older;
+            life->older = over;
+            over = life;
+        } else {
+            at = &life->older;
         }
     }
     pthread_mutex_unlock(&self->lock);
-    if (life.number != 0) {
-        char *how = roster_dismiss(&life.hand, 0);
-        clear_life(&life, self->seats);
-        pthread_mutex_lock(&self->lock);
+    while (over != NULL) {
+        life_t *next = over->older;
+        char *how = end_life(self, over, 0);
         note_end(self, how);
-        pthread_mutex_unlock(&self->lock);
         free(how);
+        over = next;
     }
 }
 
@@ -256,8 +268,8 @@ house_enter(house_t *self, unsigned seat)
 {
     house_visit_t visit = {.end_fd = -1};
     pthread_mutex_lock(&self->lock);
-    life_t *life = &self->now;
-    if (life->carriers != NULL && life->condemned == NULL && !life->ends &&
+    life_t *life = self->lives;
+    if (life != NULL && life->condemned == NULL && !life->ends &&
         (seat == 0 || life->ready)) {
         visit = (house_visit_t){.carrier = life->carriers[seat],
             .life = life->number,
@@ -278,7 +290,7 @@ house_leave(house_t *self, uint64_t number)
     if (life != NULL) {
         life->inside--;
     }
-    bool last = life == &self->old && life->inside == 0;
+    bool last = life != NULL && life != self->lives && life->inside == 0;
     pthread_mutex_unlock(&self->lock);
     if (last) {
         backlog_nudge(self->owner); // to house_clear
@@ -292,8 +304,8 @@ house_ready(house_t *self, unsigned seat)
     self->unready -= !self->been[seat];
     self->been[seat] = true;
     if (seat == 0) {
-        self->now.ready = true;
-        atomic_store(&self->newest, self->now.number);
+        self->lives->ready = true;
+        atomic_store(&self->newest, self->lives->number);
     }
     pthread_mutex_unlock(&self->lock);
     if (seat == 0) {
@@ -350,7 +362,8 @@ house_mourn(house_t *self, uint64_t number, int64_t grace_ms)
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += grace_ms / 1000 + 1;
     pthread_mutex_lock(&self->lock);
-    while (life_of(self, number) != NULL && !self->stops) {
+    while ((life_of(self, number) != NULL || self->ending == number) &&
+           !self->stops) {
         if (pthread_cond_clockwait(
                 &self->changed, &self->lock, CLOCK_MONOTONIC, &until) != 0) {
             condemn(life_of(self, number), "it has closed a connection");
