@@ -43,8 +43,8 @@ place(slot_t *slot, const job_t *job)
         counter_add(&node->counters, COUNTER_RETURNED, 1);
         return;
     }
-    size_t dropped =
-        letters_add(&node->letters, job, EDRI_WORKER_DIED, slot->port->why);
+    size_t dropped = letters_add(
+        &node->letters, job, EDRI_WORKER_DIED, atomic_load(&slot->port->why));
     counter_add(&node->counters, COUNTER_LETTERS, 1);
     counter_add(&node->counters, COUNTER_LETTERS_DROPPED, dropped);
     drops_note(&node->drops, 0, NULL, "dead letters", EDRI_OVERLOADED, dropped);
@@ -75,9 +75,9 @@ give_back(slot_t *slot)
 static job_t *
 take(edri_port_t *port)
 {
-    job_t *job = port->orphans;
+    job_t *job = atomic_load(&port->orphans);
     if (job != NULL) {
-        port->orphans = job->next;
+        atomic_store(&port->orphans, job->next);
     }
     return job;
 }

@@ -133,8 +133,10 @@ struct edri_port {
     load_t spare;   // memory for the next take
     atomic_bool attached; // written by the router, which then rings
     atomic_bool left;     // likewise: it gets nothing more
-    struct job *orphans;  // what its manager has not begun when it detaches,
-    const char *why;      // and why not (orphans.h)
+    // What its manager has not begun when it detaches, and why not (orphans.h):
+    // written before the bell, which orders nothing that a checker of races sees.
+    _Atomic(struct job *) orphans;
+    _Atomic(const char *) why;
     bool flushed;
     bool quit;        // the node stops
     atomic_bool stop; // the same, for an owner that is busy

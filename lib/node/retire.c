@@ -102,10 +102,11 @@ gather_all(edri_manager_t *self, jobs_t *ended)
 void
 retire(edri_manager_t *self, jobs_t *ended, const char *why)
 {
-    self->port->why = why;
+    atomic_store(&self->port->why, why);
     port_leave(self->port);
     job_t *first = gather_all(self, ended);
-    job_t **last = &self->port->orphans;
+    job_t *orphans = NULL;
+    job_t **last = &orphans;
     // Before any is touched: which frames go back as a whole.
     for (job_t *job = first; job != NULL; job = job->next) {
         const token_t *token = job->origin.token;
@@ -117,4 +118,5 @@ retire(edri_manager_t *self, jobs_t *ended, const char *why)
         last = leave_one(self, first, last, why);
         first = next;
     }
+    atomic_store(&self->port->orphans, orphans);
 }

@@ -428,7 +428,7 @@ slot_leave(slot_t *self)
         chunk_drop(&chunk);
     }
     self->left = true;
-    health_closed(self->router, self->manager, self->port->why);
+    health_closed(self->router, self->manager, atomic_load(&self->port->why));
     atomic_store(&self->port->left, true);
     slot_ring(self, 0);
 }
