@@ -18,7 +18,7 @@ struct box {
     bool armed;                 // the consumer may sleep: ring it
     size_t limit;               // bytes
     atomic_size_t used;         // gathered, or taken and not released
-    _Atomic(uint64_t) released; // times
+    _Atomic(uint64_t) released; // bytes so far
     _Atomic(int64_t) watch;     // ring the producer at this level; -1: no
 };
 
@@ -210,7 +210,7 @@ bool
 box_release(box_t *self, size_t size)
 {
     size_t used = atomic_fetch_sub(&self->used, size) - size;
-    atomic_fetch_add_explicit(&self->released, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&self->released, size, memory_order_relaxed);
     int64_t watch = atomic_load(&self->watch);
     return watch >= 0 && used <= (size_t)watch &&
            atomic_exchange(&self->watch, -1) >= 0;

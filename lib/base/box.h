@@ -81,7 +81,7 @@ bool box_any(box_t *self);
 // producer must be rung.  Any thread.
 bool box_release(box_t *self, size_t size);
 
-// box_released changes whenever something was released.  Any thread.
+// box_released is how many bytes were released so far.  Any thread.
 uint64_t box_released(const box_t *self);
 
 // box_watch asks for that ring once when at most 'level' bytes are used.

@@ -31,6 +31,7 @@ probe(slot_t *slot, int64_t now_ms)
     size_t size = envelope_size(&env, 0);
     edri_assert(size <= sizeof room);
     (void)envelope_write(&env, 0, room, size);
+    slot->probe_size = size;
     slot_give(slot, (slice_t){room, size}, &env, &(run_t){0}, NULL);
     slots_flush(slot->router);
 }
@@ -50,6 +51,8 @@ tell(slot_t *slot)
             (long long)(router->now_ms - health->since_ms), slot_used(slot));
         system_manager(router, slot->manager, health_name(health->state), why);
         slot->told_stuck = true;
+        atomic_store(&slot->port->stuck, true); // it may have a process to end
+        slot_ring(slot, 0);
     } else if (health->state == HEALTH_OK && slot->told_stuck) {
         system_manager(router, slot->manager, NULL, NULL);
         slot->told_stuck = false;
@@ -72,9 +75,12 @@ health_tick(router_t *router)
         }
         if (atomic_load(&slot->port->probed) == (uint64_t)health->asked_ms) {
             health_answered(health, atomic_load(&slot->port->probed_ms));
+            slot->probe_bytes += slot->probe_size;
+            slot->probe_size = 0;
         }
-        bool busy = slot_used(slot) > 0;
-        uint64_t progress = box_released(slot->port->in);
+        // Probes that come by are no work that goes on.
+        bool busy = slot_used(slot) > slot->probe_size;
+        uint64_t progress = box_released(slot->port->in) - slot->probe_bytes;
         if (health_look(health, &times, busy, progress, router->now_ms)) {
             tell(slot);
         }

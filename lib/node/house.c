@@ -415,6 +415,15 @@ house_drain(house_t *self)
     backlog_nudge(self->owner);
 }
 
+void
+house_restart(house_t *self, const char *why)
+{
+    pthread_mutex_lock(&self->lock);
+    condemn(self->lives, why);
+    pthread_mutex_unlock(&self->lock);
+    backlog_nudge(self->owner);
+}
+
 bool
 house_has_drained(const house_t *self)
 {

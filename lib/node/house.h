@@ -115,6 +115,10 @@ edri_err_t house_begun(house_t *self, const char **why_p) EDRI_MUST_CHECK;
 void house_drain(house_t *self);
 bool house_has_drained(const house_t *self);
 
+// house_restart ends the process, whose place another takes; 'why' begins with
+// "it".
+void house_restart(house_t *self, const char *why);
+
 // house_why is why it was closed, borrowed; *err_p the error.
 const char *house_why(house_t *self, edri_err_t *err_p);
 

@@ -408,12 +408,28 @@ tend_renewal(edri_manager_t *self)
     end_renewal(self, worst, text);
 }
 
+// heed_health ends a process of its own that the node has found stuck.
+static void
+heed_health(edri_manager_t *self)
+{
+    if (self->house == NULL ||
+        !atomic_load_explicit(&self->port->stuck, memory_order_relaxed)) {
+        return;
+    }
+    atomic_store(&self->port->stuck, false);
+    if (self->node->limits.restart_stuck) {
+        house_restart(
+            self->house, "it was stuck: nothing had gone on for health.stuck");
+    }
+}
+
 bool
 manager_step(edri_manager_t *self, bool may_wait)
 {
     turn_resume(self);
     tell_drain(self);
     tend_renewal(self);
+    heed_health(self);
     if (self->pool_count > 0) {
         watch_pools(self);
     }

@@ -248,6 +248,7 @@ read_limits(edri_node_t *self)
         .probe_ms = settings_int(settings, "health.probe"),
         .slow_ms = settings_int(settings, "health.slow"),
         .stuck_ms = settings_int(settings, "health.stuck"),
+        .restart_stuck = settings_bool(settings, "health.restart"),
         .emit_wait_ms = settings_int(settings, "emit.wait"),
         .fence_ms = settings_int(settings, "flow.fence"),
         .closed_ms = settings_int(settings, "gone.closed"),

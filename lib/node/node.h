@@ -30,6 +30,7 @@ typedef struct limits {
     int64_t probe_ms;     // between two probes of a manager
     int64_t slow_ms;      // without an answer or progress it is slow,
     int64_t stuck_ms;     // or stuck
+    bool restart_stuck;   // if it has a process of its own
     int64_t emit_wait_ms; // emit on a full receiver
     int64_t fence_ms;     // a lease of what may be given to another
     int64_t closed_ms;    // a life that is missing is given up

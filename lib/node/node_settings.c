@@ -63,6 +63,9 @@ const setting_row_t node_rows[] = {
         "for so long is slow."},
     {"health.stuck", SETTING_DURATION, "30s", 200, 86400000, "ms",
         "The same, from when on it counts as stuck."},
+    {"health.restart", SETTING_BOOL, "yes", 0, 0, "",
+        "Whether the own process of a manager (run = process) that is stuck is "
+        "ended, and started again."},
     {"link.heartbeat", SETTING_DURATION, "1s", 10, 60000, "ms",
         "Between two heartbeats to a switch."},
     {"link.lost", SETTING_DURATION, "3s", 30, 600000, "ms",

@@ -112,6 +112,7 @@ struct edri_port {
     bool drains;                 // its manager wants to know of draining
     _Atomic(port_drain_t) drain;
     _Atomic(port_renewal_t) renew;
+    atomic_bool stuck;    // the router says that nothing goes on
     edri_err_t renew_err; // written before RENEW_DONE,
     char *renew_text;     // read and freed after it
     // owner's

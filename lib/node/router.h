@@ -114,10 +114,12 @@ struct slot {
     token_t *token;  // of the keyed events that it got in this pass, or NULL
     epoch_t *epochs; // in which it got keyed events that are not settled
     size_t epoch_count;
-    bool starved;    // a source waits for credit
-    health_t health; // of a manager of this process
-    bool told_stuck; // edri.ManagerDown was
-    bool flush;      // wants to know when all is sent
+    bool starved;         // a source waits for credit
+    health_t health;      // of a manager of this process
+    size_t probe_size;    // of the probe that is on its way; 0: none
+    uint64_t probe_bytes; // of those that came by
+    bool told_stuck;      // edri.ManagerDown was
+    bool flush;           // wants to know when all is sent
     // items for it that stand side by side in the load being routed
     const uint8_t *span;
     size_t span_size;

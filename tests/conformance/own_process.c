@@ -124,6 +124,21 @@ one_that_is_stuck_is_ended(site_t *site)
 }
 
 static void
+one_whose_work_stands_still_is_ended(site_t *site)
+{
+    (void)edri_node_set(site->node, "health.probe", "100ms");
+    (void)edri_node_set(site->node, "health.slow", "200ms");
+    (void)edri_node_set(site->node, "health.stuck", "400ms");
+    site_start(site);
+    edri_err_t err = site_do(site, "work", 60000, NULL); // no time limit
+    check(err == EDRI_WORKER_DIED &&
+              strstr(edri_port_error(site->port), "it was stuck") != NULL,
+        "%s", edri_port_error(site->port));
+    (void)pid_of(site);
+    check(site_wait(site, "started", 2), "its hook");
+}
+
+static void
 one_that_cannot_start_fails_the_node(site_t *site)
 {
     check(setenv("WORK_FAILS_TO_START", "1", 1) == 0, "setenv");
@@ -465,6 +480,7 @@ static const test_case_t cases[] = {
     CASE(what_waits_is_for_the_next_life, EDRI_METHOD),
     CASE(all_its_threads_end_with_it, EDRI_THREADS(3)),
     CASE(one_that_is_stuck_is_ended, EDRI_METHOD),
+    CASE(one_whose_work_stands_still_is_ended, EDRI_METHOD),
     CASE(one_that_cannot_start_fails_the_node, EDRI_THREADS(2)),
     CASE(one_that_ends_too_often_is_closed, EDRI_METHOD),
     CASE(what_waits_goes_to_another_member, EDRI_METHOD),
@@ -478,7 +494,7 @@ static const test_case_t cases[] = {
 int
 main(int argc, char **argv)
 {
-    edri_log_set(edri_log_stderr, NULL, EDRI_LOG_ERROR);
+    edri_log_set(edri_log_stderr, NULL, getenv("VERBOSE") ? EDRI_LOG_INFO : EDRI_LOG_ERROR);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         if (argc >= 2 && streq(argv[1], cases[i].name)) {
             site_t *site = site_new(argc, argv, cases[i].workers);

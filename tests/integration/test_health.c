@@ -269,6 +269,28 @@ Test(health, a_manager_that_is_stuck_is_told_and_so_is_its_end)
     stop_switch(&hub);
 }
 
+// Its own thread answers every probe: what counts is that no work goes on.
+Test(health, a_manager_whose_pool_stands_still_is_stuck)
+{
+    hub_t hub = start_switch();
+    edri_node_t *watcher = start_watcher(&hub);
+    edri_node_t *shop = start_shop(&hub);
+    edri_port_t *port = edri_node_port(watcher);
+    Shop__Quote quote = SHOP__QUOTE__INIT;
+    Shop__QuoteReply *reply = NULL;
+    quote.symbol = (char[]){"X"};
+    cr_expect_eq(shop_quote_request(port, &quote, 100, &reply), EDRI_DEADLINE);
+    await(&told.manager_down, 1);
+    cr_expect_str_eq(told.manager, "pricing");
+    cr_expect_str_eq(told.state, "stuck");
+    let_go();
+    await(&told.manager_up, 1);
+    edri_port_destroy(&port);
+    end(&shop);
+    end(&watcher);
+    stop_switch(&hub);
+}
+
 Test(health, a_thread_that_is_stuck_is_told)
 {
     hub_t hub = start_switch();
