@@ -17,9 +17,3 @@ restarts_note(restarts_t *self, int64_t now_ms)
     self->count += !full;
     return !full || now_ms - oldest_ms >= self->within_ms;
 }
-
-void
-restarts_forget(restarts_t *self)
-{
-    self->next = self->count = 0;
-}

@@ -28,7 +28,4 @@ typedef struct restarts {
 // ends within the time are forgiven.
 bool restarts_note(restarts_t *self, int64_t now_ms);
 
-// restarts_forget begins anew.
-void restarts_forget(restarts_t *self);
-
 #endif
