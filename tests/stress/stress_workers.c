@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // stress_workers.c - processes that are killed at random under load:
-// stress_workers [SECONDS].
+// stress_workers [SECONDS [own]], own: that of a manager with one of its own, in
+// which its pools are threads.
 //
 // Threads ask and emit without a pause; one kills workers with SIGKILL or
 // SIGSEGV.  Every request must end once, in its reply or in an error that says
@@ -25,14 +26,16 @@
 enum {
     ASKERS = 3,
     WORKERS = 3,
-    POOLS = 4, // of the site's manager "work"
+    POOLS = 5, // of the site's manager "work"
     PAUSE_MS = 15,
+    OWN_PAUSE_MS = 60,
     SECONDS = 10,
     LARGE_EVERY = 50
 };
 
 typedef struct load {
     site_t *site;
+    bool own; // one process has all
     atomic_bool stop;
     atomic_ulong replied;
     atomic_ulong died;
@@ -147,7 +150,7 @@ descriptors(void)
 
 // kill_some kills one process after the other.  Returns how many.
 static unsigned long
-kill_some(int64_t until_ms, unsigned *seed)
+kill_some(const load_run_t *self, int64_t until_ms, unsigned *seed)
 {
     unsigned long killed = 0;
     pid_t pids[64];
@@ -159,15 +162,16 @@ kill_some(int64_t until_ms, unsigned *seed)
             int how = rand_r(seed) % 2 == 0 ? SIGKILL : SIGSEGV;
             killed += kill(victim, how) == 0;
         }
-        (void)poll(NULL, 0, PAUSE_MS);
+        (void)poll(NULL, 0, self->own ? OWN_PAUSE_MS : PAUSE_MS);
     }
     return killed;
 }
 
 // await_full waits until every worker is there again, and no zombie.
 static void
-await_full(const char *when)
+await_full(const load_run_t *self, const char *when)
 {
+    size_t full = self->own ? 1 : WORKERS * POOLS;
     pid_t pids[64];
     size_t zombies = 0;
     size_t count = 0;
@@ -175,10 +179,9 @@ await_full(const char *when)
     do {
         count = children(pids, 64, &zombies);
         (void)poll(NULL, 0, 5);
-    } while (
-        (count != WORKERS * POOLS || zombies > 0) && clock_ms() < deadline);
-    check(count == WORKERS * POOLS && zombies == 0,
-        "%s: %zu processes, %zu zombies", when, count, zombies);
+    } while ((count != full || zombies > 0) && clock_ms() < deadline);
+    check(count == full && zombies == 0, "%s: %zu processes, %zu zombies", when,
+        count, zombies);
 }
 
 // await_ready asks each pool until its processes answer.
@@ -200,26 +203,33 @@ main(int argc, char **argv)
     int seconds = argc > 1 ? atoi(argv[1]) : SECONDS;
     pid_t pids[64];
     size_t zombies = 0;
-    load.site = site_new(argc, argv, EDRI_PROCESSES(WORKERS));
+    load.own = argc > 2 && streq(argv[2], "own");
+    load.site = site_new(
+        argc, argv, load.own ? EDRI_THREADS(WORKERS) : EDRI_PROCESSES(WORKERS));
     load.site->forgets = true;
+    if (load.own) {
+        (void)edri_manager_own_process(load.site->work);
+        (void)edri_node_set(load.site->node, "worker.restarts", "100");
+        (void)edri_node_set(load.site->node, "worker.restarts_in", "100ms");
+    }
     (void)edri_node_set(load.site->node, "worker.backoff_max", "100ms");
     (void)edri_node_set(load.site->node, "emit.wait", "60s");
     site_start(load.site);
-    await_full("at first");
+    await_full(&load, "at first");
     await_ready(load.site);
     size_t before = descriptors();
     for (size_t i = 0; i < ASKERS; i++) {
         check(pthread_create(&threads[i], NULL, run_asker, &load) == 0,
             "no thread");
     }
-    unsigned long killed = kill_some(clock_ms() + seconds * 1000, &seed);
+    unsigned long killed = kill_some(&load, clock_ms() + seconds * 1000, &seed);
     load.stop = true;
     for (size_t i = 0; i < ASKERS; i++) {
         (void)pthread_join(threads[i], NULL);
     }
     check(load.asked == load.callbacks, "%lu asked, %lu ended (seed %u)",
         load.asked, load.callbacks, seed);
-    await_full("at the end");
+    await_full(&load, "at the end");
     await_ready(load.site);
     check(descriptors() == before, "descriptors: %zu, then %zu", before,
         descriptors());
