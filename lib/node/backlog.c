@@ -19,9 +19,11 @@
 struct backlog {
     pthread_mutex_t lock; // guards everything below
     sem_t more;           // something is ready, or it was closed
+    sem_t end;            // it was closed
     agenda_t *agenda;
     size_t open;      // put and not done
     size_t sleepers;  // takers that wait and have no post
+    size_t lingering; // those that wait for the end
     int64_t timer_ms; // until when one of them does; INT64_MAX: none
     bool closed;
     bool nudged;
@@ -33,6 +35,7 @@ backlog_new(void)
     backlog_t *self = mem_new(sizeof *self);
     (void)pthread_mutex_init(&self->lock, NULL);
     (void)sem_init(&self->more, 0, 0);
+    (void)sem_init(&self->end, 0, 0);
     self->agenda = agenda_new();
     self->timer_ms = INT64_MAX;
     return self;
@@ -46,6 +49,7 @@ backlog_destroy(backlog_t **self_p)
     if (self != NULL) {
         agenda_destroy(&self->agenda);
         (void)sem_destroy(&self->more);
+        (void)sem_destroy(&self->end);
         (void)pthread_mutex_destroy(&self->lock);
         free(self);
     }
@@ -183,10 +187,24 @@ backlog_nudge(backlog_t *self)
 }
 
 void
+backlog_linger(backlog_t *self)
+{
+    pthread_mutex_lock(&self->lock);
+    bool waits = !self->closed;
+    self->lingering += waits;
+    pthread_mutex_unlock(&self->lock);
+    while (waits && sem_wait(&self->end) != 0) {
+    }
+}
+
+void
 backlog_close(backlog_t *self)
 {
     pthread_mutex_lock(&self->lock);
     self->closed = true;
+    for (; self->lingering > 0; self->lingering--) {
+        (void)sem_post(&self->end);
+    }
     size_t sleepers = self->sleepers;
     self->sleepers = 0;
     pthread_mutex_unlock(&self->lock);

@@ -36,6 +36,9 @@ size_t backlog_open(backlog_t *self);
 // something else to see to.  For a backlog with one taker.
 void backlog_nudge(backlog_t *self);
 
+// backlog_linger waits until it is closed.
+void backlog_linger(backlog_t *self);
+
 // backlog_close lets all takers go; what is left is for backlog_drop, which
 // returns one job after the other, NULL at the end.
 void backlog_close(backlog_t *self);

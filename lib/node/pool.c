@@ -200,6 +200,9 @@ run_worker(void *arg)
         crew_end(pool->plan.crew, &self->task.worker);
     }
     arena_destroy(&self->task.arena);
+    if (pool->roster != NULL) {
+        backlog_linger(pool->jobs); // the manager looks at the port
+    }
     edri_port_destroy(&self->port);
     atomic_store(&self->left, true);
     return NULL;
@@ -247,7 +250,7 @@ pool_put(pool_t *self, job_t *job)
 uint64_t
 pool_waits_for(const pool_t *self)
 {
-    return self->roster == NULL && self->wanted == 1 && self->count == 1
+    return self->wanted == 1 && self->count == 1
                ? atomic_load(&self->workers[0]->port->waits_for)
                : 0;
 }

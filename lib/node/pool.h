@@ -51,8 +51,8 @@ edri_err_t pool_start(pool_t *self) EDRI_MUST_CHECK;
 void pool_put(pool_t *self, job_t *job);
 void pool_again(pool_t *self, job_t *job);
 
-// pool_waits_for is the request that the pool's only thread waits for; 0: none, or
-// there are several threads.  The manager's thread.
+// pool_waits_for is the request that the pool's only thread, or process, waits for;
+// 0: none, or there are several.  The manager's thread.
 uint64_t pool_waits_for(const pool_t *self);
 
 // pool_watch looks for threads that are stuck and replaces them.  Returns when

@@ -144,6 +144,7 @@ take(relay_t *self)
     }
     for (size_t i = 0; i < head->n_cancels; i++) {
         port_cancel(self->port, head->cancels[i]); // only its own
+        atomic_store(&self->port->waits_for, 0);
     }
     return err;
 }
@@ -179,6 +180,8 @@ pass_event(relay_t *self, slice_t item, const envelope_t *env)
     }
     self->last_id = env->id;
     if (ref->type->kind == EDRI_REQUEST) {
+        // The process takes nothing else before that has ended (deadlock.h).
+        atomic_store(&port->waits_for, env->id);
         self->asked[self->asked_count++ % ASKED_MAX] = env->id;
     }
     const char *why = gates_heed(&self->gates, port, &self->channel, ref);
@@ -312,6 +315,7 @@ give_replies(relay_t *self)
     cargo_t cargo;
     size_t spent = 0;
     while (channel_next(&self->channel, self->port->in, &cargo, &spent)) {
+        atomic_store(&self->port->waits_for, 0); // it may go on
         head_t head = EDRI__WIRE__HEAD__INIT;
         channel_send(&self->channel, &head, &cargo);
     }
@@ -382,6 +386,7 @@ relay_reset(relay_t *self)
     channel_clear(&self->channel);
     self->held = self->says_ready = self->flushing = self->given = false;
     self->ready = self->ended = self->drained = false;
+    atomic_store(&self->port->waits_for, 0);
     self->end_fd = -1;
     self->gates.count = 0;
 }

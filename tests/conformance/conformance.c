@@ -225,6 +225,17 @@ one_worker_keeps_the_order(site_t *site, edri_workers_t workers)
 }
 
 static void
+who_waits_for_itself_is_told(site_t *site, edri_workers_t workers)
+{
+    Duty__Done *done = NULL;
+    check(site_do(site, "ask_self", 0, &done) == EDRI_OK, "%s",
+        edri_port_error(site->port));
+    check(streq(done->text, is_alone(workers) ? "DEADLOCK" : "OK"), "%s",
+        done->text);
+    duty_do_reply_free(&done);
+}
+
+static void
 what_is_too_late_is_not_begun(site_t *site, edri_workers_t workers)
 {
     if (!is_alone(workers)) {
@@ -398,6 +409,7 @@ static const test_case_t cases[] = {
     CASE(large_bodies_are_emitted),
     CASE(a_task_knows_its_facts),
     CASE(one_worker_keeps_the_order),
+    CASE(who_waits_for_itself_is_told),
     CASE(what_is_too_late_is_not_begun),
     CASE(what_fails_is_tried_again),
     CASE(a_cancel_reaches_the_handler),

@@ -494,7 +494,8 @@ static const test_case_t cases[] = {
 int
 main(int argc, char **argv)
 {
-    edri_log_set(edri_log_stderr, NULL, getenv("VERBOSE") ? EDRI_LOG_INFO : EDRI_LOG_ERROR);
+    edri_log_set(edri_log_stderr, NULL,
+        getenv("VERBOSE") ? EDRI_LOG_INFO : EDRI_LOG_ERROR);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         if (argc >= 2 && streq(argv[1], cases[i].name)) {
             site_t *site = site_new(argc, argv, cases[i].workers);

@@ -250,6 +250,15 @@ on_do(edri_task_t *task, const Duty__Do *request, Duty__Done *done)
         done->text = edri_task_strdup(task, edri_err_name(err));
         return EDRI_OK;
     }
+    if (streq(what, "ask_self")) {
+        Duty__Do again = DUTY__DO__INIT;
+        Duty__Done *reply = NULL;
+        again.what = (char[]){"echo"};
+        edri_err_t err = duty_do_request(port, &again, 0, &reply);
+        done->text = edri_task_strdup(task, edri_err_name(err));
+        duty_do_reply_free(&reply);
+        return EDRI_OK;
+    }
     if (streq(what, "flood") || streq(what, "flood_no_wait")) {
         edri_err_t err = flood(port, streq(what, "flood_no_wait"));
         done->text = edri_task_strdup(task, edri_err_name(err));
