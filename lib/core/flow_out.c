@@ -323,22 +323,36 @@ flow_out_returned(
     return true;
 }
 
+static bool
+is_open(const packet_t *packet, void *arg)
+{
+    (void)arg;
+    return !packet->returned;
+}
+
+bool
+flow_out_all_returned(const flow_out_t *self, uint32_t target)
+{
+    return !flow_out_any(self, target, is_open, NULL);
+}
+
 void
 flow_out_take_returned(
     flow_out_t *self, uint32_t target, flow_visit_fn *visit, void *arg)
 {
     held_t *held = find_held(self, target);
-    packet_t *before = NULL;
     packet_t *packet = held != NULL ? held->first : NULL;
+    // First all out: who asks meanwhile finds nothing open.
+    while (held != NULL && held->first != NULL) {
+        packet_t *next = held->first->next;
+        packet_t *taken = held->first;
+        unlink_held(self, held, NULL, taken);
+        taken->next = next;
+    }
     while (packet != NULL) {
         packet_t *next = packet->next;
-        if (packet->returned) {
-            unlink_held(self, held, before, packet);
-            visit(packet, arg);
-            forget(self, packet, false);
-        } else {
-            before = packet;
-        }
+        visit(packet, arg);
+        forget(self, packet, false);
         packet = next;
     }
 }

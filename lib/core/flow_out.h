@@ -157,8 +157,10 @@ bool flow_out_settled(
 bool flow_out_returned(
     flow_out_t *self, uint32_t target, uint64_t first, uint64_t end);
 
-// flow_out_take_returned takes what has been returned by that manager out: 'visit'
-// gets every frame, in the order of seqs, and owns the cargo then.
+// flow_out_all_returned says whether nothing is open at that manager but what it has
+// returned.  flow_out_take_returned then takes all of it out: 'visit' gets every
+// frame, in the order of seqs, and owns the cargo then.
+bool flow_out_all_returned(const flow_out_t *self, uint32_t target);
 typedef void flow_visit_fn(const packet_t *packet, void *arg);
 void flow_out_take_returned(
     flow_out_t *self, uint32_t target, flow_visit_fn *visit, void *arg);

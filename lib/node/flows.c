@@ -145,6 +145,7 @@ settled_in(remote_t *self, flow_out_t *out, const Edri__Wire__Settled *word)
             return;
         }
     }
+    remote_takes_back(self, word->target); // nothing else may be open now
 }
 
 // returned_in takes what a manager there has not begun and never will: it goes to
@@ -161,7 +162,7 @@ returned_in(remote_t *self, flow_out_t *out, const Edri__Wire__Returned *word)
             return;
         }
     }
-    remote_takes_back(self, out, word->target);
+    remote_takes_back(self, word->target);
 }
 
 // go_on wakes what waited for a window or for the arrival of a body.

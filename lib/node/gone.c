@@ -79,38 +79,6 @@ redirect_type(dest_t *self, chunk_t *chunk, uint64_t type)
     slots_flush(self->remote->router);
 }
 
-void
-dest_withdrawn(dest_t *self, uint64_t type)
-{
-    outq_t old = self->queue;
-    chunk_t *chunk = NULL;
-    self->queue = (outq_t){0};
-    router_t *router = self->remote->router;
-    handing_t before = router->handing;
-    router->handing = HAND_QUEUED;
-    while ((chunk = outq_take(&old)) != NULL) {
-        // A body that is half sent is sent whole: the manager has not gone.
-        if (chunk->blob_sent > 0 || !chunk_has_type(chunk, type)) {
-            outq_put(&self->queue, chunk);
-        } else {
-            redirect_type(self, chunk, type);
-            chunk_drop(&chunk);
-        }
-    }
-    router->handing = before;
-    dest_check(self);
-    dest_wake(self);
-}
-
-// ----- the end of a life
-
-bool
-remote_expected(const remote_t *self)
-{
-    return self->name[0] != '\0' && !self->closed &&
-           (self->reach.links == 0 || self->end_ms != 0);
-}
-
 static const dest_t *
 dest_of(const remote_t *self, uint32_t target)
 {
@@ -136,8 +104,7 @@ hand_over_item(remote_t *self, const dest_t *dest, const chunk_t *chunk,
     bool given =
         envelope_movable(env->flags) && dest != NULL &&
         route_again(router, route_find(router, env->type), dest->manager, item,
-            env, &origin, attached ? chunk->blob : NULL,
-            !marked || remote_expected(self));
+            env, &origin, attached ? chunk->blob : NULL, remote_expected(self));
     if (given) {
         counter_add(&router->node->counters,
             marked ? COUNTER_REDELIVERED : COUNTER_RETURNED, 1);
@@ -172,13 +139,56 @@ hand_over(const packet_t *packet, void *arg)
 }
 
 void
-remote_takes_back(remote_t *self, flow_out_t *out, uint32_t target)
+remote_takes_back(remote_t *self, uint32_t target)
 {
     router_t *router = self->router;
+    const dest_t *dest = dest_of(self, target);
+    // As long as it is in some group it might be chosen again, behind what is
+    // younger and waits for it here; and of one key nothing goes before what is
+    // older and still there.
+    bool all = dest != NULL && dest->routes.count == 0;
+    for (int lane = EDRI__WIRE__LANE__EVENT; lane < LANES; lane++) {
+        all = all && flow_out_all_returned(&self->out[lane], target);
+    }
     handing_t before = router->handing;
     router->handing = HAND_SENT;
-    flow_out_take_returned(out, target, hand_over, self);
+    for (int lane = EDRI__WIRE__LANE__EVENT; lane < LANES && all; lane++) {
+        flow_out_take_returned(&self->out[lane], target, hand_over, self);
+    }
     router->handing = before;
+}
+
+void
+dest_withdrawn(dest_t *self, uint64_t type)
+{
+    outq_t old = self->queue;
+    chunk_t *chunk = NULL;
+    self->queue = (outq_t){0};
+    router_t *router = self->remote->router;
+    handing_t before = router->handing;
+    remote_takes_back(self->remote, self->target);
+    router->handing = HAND_QUEUED;
+    while ((chunk = outq_take(&old)) != NULL) {
+        // A body that is half sent is sent whole: the manager has not gone.
+        if (chunk->blob_sent > 0 || !chunk_has_type(chunk, type)) {
+            outq_put(&self->queue, chunk);
+        } else {
+            redirect_type(self, chunk, type);
+            chunk_drop(&chunk);
+        }
+    }
+    router->handing = before;
+    dest_check(self);
+    dest_wake(self);
+}
+
+// ----- the end of a life
+
+bool
+remote_expected(const remote_t *self)
+{
+    return self->name[0] != '\0' && !self->closed &&
+           (self->reach.links == 0 || self->end_ms != 0);
 }
 
 // leave_routes takes the life's managers out of all routes.

@@ -14,9 +14,11 @@ struct keyed {
     keyed_t *next;
     char *name;
     keys_t keys;
-    outq_t older; // events of keys that wait for their move: those that another
-    outq_t held;  // member had, and what came later
-    bool letting; // they are being let go
+    // Events of keys that wait for their move, each list older than the next:
+    outq_t sent; // that another member was sent and has returned, or left open,
+    outq_t queued; // that waited for it here,
+    outq_t held;   // and what came later
+    bool letting;  // they are being let go
 };
 
 bool
@@ -200,8 +202,10 @@ static void
 let_go(router_t *router, route_t *route, keyed_t *self)
 {
     self->letting = true;
+    router->handing = HAND_SENT;
+    give_all(router, route, self, &self->sent);
     router->handing = HAND_QUEUED;
-    give_all(router, route, self, &self->older);
+    give_all(router, route, self, &self->queued);
     router->handing = HAND_NONE;
     give_all(router, route, self, &self->held);
     self->letting = false;
@@ -210,7 +214,8 @@ let_go(router_t *router, route_t *route, keyed_t *self)
 static bool
 has_waiting(const keyed_t *self)
 {
-    return self->older.first != NULL || self->held.first != NULL;
+    return self->sent.first != NULL || self->queued.first != NULL ||
+           self->held.first != NULL;
 }
 
 bool
@@ -236,8 +241,10 @@ keyed_hold(router_t *router, route_t *route, const char *name, slice_t item,
     const envelope_t *env, const run_t *run, blob_t *blob)
 {
     keyed_t *self = find(route, name);
-    outq_append(router->handing != HAND_NONE ? &self->older : &self->held, item,
-        env, run, blob_share(blob));
+    outq_t *queue = router->handing == HAND_SENT     ? &self->sent
+                    : router->handing == HAND_QUEUED ? &self->queued
+                                                     : &self->held;
+    outq_append(queue, item, env, run, blob_share(blob));
     route_gate(router, route);
 }
 
@@ -246,7 +253,7 @@ keyed_waiting(const route_t *route)
 {
     size_t waiting = 0;
     for (const keyed_t *at = route->keyed; at != NULL; at = at->next) {
-        waiting += at->older.bytes + at->held.bytes;
+        waiting += at->sent.bytes + at->queued.bytes + at->held.bytes;
     }
     return waiting;
 }
@@ -291,7 +298,8 @@ keyed_clear(route_t *route)
     while (route->keyed != NULL) {
         keyed_t *self = route->keyed;
         route->keyed = self->next;
-        outq_clear(&self->older);
+        outq_clear(&self->sent);
+        outq_clear(&self->queued);
         outq_clear(&self->held);
         keys_clear(&self->keys);
         free(self->name);

@@ -65,8 +65,9 @@ void remote_end(remote_t *self);
 // missing, and has not said BYE (gone.c).
 bool remote_expected(const remote_t *self);
 
-// remote_takes_back gives others what a manager there has returned.
-void remote_takes_back(remote_t *self, flow_out_t *out, uint32_t target);
+// remote_takes_back gives others what a manager there has returned, once it has left
+// all groups and nothing else is open there.
+void remote_takes_back(remote_t *self, uint32_t target);
 
 // remote_returned: a life that had been given up is there again (gone.c).
 void remote_returned(remote_t *self);
