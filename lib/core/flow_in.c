@@ -167,6 +167,8 @@ void
 flow_in_return(flow_in_t *self, uint32_t target, record_t *record)
 {
     record->returned = true;
+    self->open--;
+    self->back++;
     find_ledger(self, target)->dirty = true;
     self->tell = true;
 }
@@ -200,7 +202,7 @@ add_ranges(flow_in_t *self, const ledger_t *ledger, bool returned)
         } else if (!open) {
             Edri__Wire__Range *range = &self->ranges[self->range_count - 1];
             range->count = at->end - range->first;
-        } else if (count < FLOW_RANGES_MAX) {
+        } else if (count < (returned ? FLOW_RETURNED_MAX : FLOW_RANGES_MAX)) {
             add_range(self, at->first, at->end);
             open = false;
             count++;

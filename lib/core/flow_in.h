@@ -19,6 +19,9 @@
 // More ranges than this are told later, when those before have gone.
 #define FLOW_RANGES_MAX 64
 
+// Ranges that were returned do not go: the source must hear of all.
+#define FLOW_RETURNED_MAX 4096
+
 // record_t is one frame in the hands of one manager.
 typedef struct record {
     struct record *next;
@@ -49,7 +52,8 @@ typedef struct flow_in {
     uint64_t events;     // taken so far
     ledger_t *ledgers;
     size_t ledger_count;
-    size_t open;     // records that are not done
+    size_t open;     // records that are not done, nor returned
+    size_t back;     // records of what was returned
     bool tell;       // something to tell
     unsigned untold; // frames taken since the last word
     Edri__Wire__Flow word;

@@ -451,6 +451,10 @@ asked_reply(router_t *router, slice_t item, slice_t content,
         counter_add(&router->node->counters, COUNTER_LATE, 1);
         return;
     }
+    if ((env->flags & WIRE_PROGRESS) != 0 && blob_p != NULL) {
+        counter_add(&router->node->counters, COUNTER_MALFORMED, 1);
+        return;
+    }
     if ((env->flags & WIRE_PROGRESS) != 0) {
         slot_t *asker = map_get(router->slots, self->port);
         if (asker != NULL) {

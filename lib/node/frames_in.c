@@ -16,10 +16,6 @@
 // What came is told after so many frames, or a little later (flows.c).
 #define TELL_COUNT 4
 
-// Frames of one flow that are with managers, or were returned, when more for one
-// that is not there are no longer remembered: nobody keeps so many.
-#define RETURNED_MAX 65536
-
 // ----- credit
 
 // credit_of returns the books of one source of a manager.
@@ -258,12 +254,12 @@ refuse_events(const frame_t *frame, uint32_t target)
                 &router->node->drops, at.env.type, NULL, "", EDRI_CLOSED, 1);
         }
     }
-    record_t *record = flow_in_open(in, target, frame->stamp.first,
-        frame->stamp.first + frame->stamp.events);
-    if (kept && in->open < RETURNED_MAX) {
+    // What nobody has kept is settled already; a peer that sends without end to
+    // those who are not there is not remembered.
+    if (kept && in->back < FLOW_RETURNED_MAX) {
+        record_t *record = flow_in_open(in, target, frame->stamp.first,
+            frame->stamp.first + frame->stamp.events);
         flow_in_return(in, target, record);
-    } else {
-        flow_in_done(in, target, record);
     }
 }
 

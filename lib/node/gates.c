@@ -43,6 +43,11 @@ gates_heed(
         return NULL;
     }
     for (size_t i = 0; i < self->count; i++) {
+        if (self->shut[i].ref == ref && self->shared) {
+            // Another thread may have been told that it is open.
+            say(channel, ref, true);
+            return NULL;
+        }
         if (self->shut[i].ref == ref) {
             // What was under way goes on.
             return channel->received - self->shut[i].since <= CHANNEL_WINDOW

@@ -15,6 +15,7 @@
 
 // gates_t begins as zeros.
 typedef struct gates {
+    bool shared; // other threads of the process hear of their own
     struct {
         const typeref_t *ref;
         uint64_t since; // so many frames had come

@@ -197,11 +197,14 @@ house_bury(house_t *self, int64_t grace_ms)
 static bool
 is_over(life_t *life, int64_t now_ms, int64_t grace_ms)
 {
+    if (process_ended(&life->hand.process)) {
+        return true; // those inside find their connections closed
+    }
     if (life->inside > 0) {
         return false;
     }
     life->end_ms = life->end_ms == 0 ? now_ms + grace_ms : life->end_ms;
-    return now_ms >= life->end_ms || process_ended(&life->hand.process);
+    return now_ms >= life->end_ms;
 }
 
 void
@@ -271,12 +274,14 @@ house_enter(house_t *self, unsigned seat)
     life_t *life = self->lives;
     if (life != NULL && life->condemned == NULL && !life->ends &&
         (seat == 0 || life->ready)) {
-        visit = (house_visit_t){.carrier = life->carriers[seat],
-            .life = life->number,
-            .pid = (int)life->hand.process.pid,
-            .end_fd = seat == 0 ? life->hand.process.fd : -1};
+        visit.carrier = life->carriers[seat];
         life->carriers[seat] = NULL;
-        life->inside += visit.carrier != NULL;
+    }
+    if (visit.carrier != NULL) {
+        visit.life = life->number;
+        visit.pid = (int)life->hand.process.pid;
+        visit.end_fd = seat == 0 ? life->hand.process.fd : -1;
+        life->inside++;
     }
     pthread_mutex_unlock(&self->lock);
     return visit;
@@ -419,7 +424,9 @@ void
 house_restart(house_t *self, const char *why)
 {
     pthread_mutex_lock(&self->lock);
-    condemn(self->lives, why);
+    for (life_t *life = self->lives; life != NULL; life = life->older) {
+        condemn(life, why); // which of them stands still nobody knows
+    }
     pthread_mutex_unlock(&self->lock);
     backlog_nudge(self->owner);
 }

@@ -49,10 +49,6 @@ edri_err_t house_start(
 // ended, or why it had to; the caller frees it.
 char *house_bury(house_t *self, int64_t grace_ms);
 
-// house_clear ends a life that was renewed, once nobody is in it: its process has
-// grace_ms from then on.  Does not wait.
-void house_clear(house_t *self, int64_t now_ms, int64_t grace_ms);
-
 // house_ended counts that it has ended.  Returns whether it may be started again;
 // else it is closed with that error and text.
 bool house_ended(
@@ -91,6 +87,10 @@ bool house_newer(house_t *self, uint64_t life);
 // house_condemn ends that life's process: 'why' begins with "it".  NULL: it has
 // ended by itself, or is about to: whoever buries it is woken.
 void house_condemn(house_t *self, uint64_t life, const char *why);
+
+// house_clear ends lives that were renewed: those whose process has ended, and those
+// that nobody is in, grace_ms after the last has left.  Does not wait.
+void house_clear(house_t *self, int64_t now_ms, int64_t grace_ms);
 
 // house_mourn waits until that life has been buried; after grace_ms it is
 // condemned.  Returns how it ended; the caller frees it.  Blocks.

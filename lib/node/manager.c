@@ -140,7 +140,9 @@ build_demands(edri_manager_t *self, edri_port_t *like)
     like->lossy = self->lossy;
     like->queue = self->queue;
     like->faults = &self->faults;
-    like->drains = self->hooks.draining != NULL;
+    // A program of its own says itself what it does then.
+    like->drains =
+        self->hooks.draining != NULL || (self->apart && self->program != NULL);
 }
 
 // in_house says whether a handler runs in the manager's own process, and there
@@ -318,14 +320,15 @@ wait_bell(edri_manager_t *self, int64_t until_ms)
 {
     zmq_pollitem_t items[3]; // the first is the port's
     uint64_t count = 0;
+    bool watches = self->watch != NULL && self->is_ready && !self->renewing;
     if (self->wake_fd < 0) {
         return port_sleep(self->port, until_ms);
     }
     items[1] = (zmq_pollitem_t){.fd = self->wake_fd, .events = ZMQ_POLLIN};
     items[2] =
         (zmq_pollitem_t){.fd = watch_fd(self->watch), .events = ZMQ_POLLIN};
-    edri_err_t err = port_wait_with(
-        self->port, items, self->watch != NULL ? 3 : 2, until_ms);
+    edri_err_t err =
+        port_wait_with(self->port, items, watches ? 3 : 2, until_ms);
     (void)!read(self->wake_fd, &count, sizeof count);
     return err;
 }

@@ -19,7 +19,7 @@ give_to_other(slot_t *slot, const job_t *job)
     router_t *router = slot->router;
     envelope_t env;
     slice_t content = {job->content, job->size};
-    if (job->origin.life != 0 || job->tries > 0 ||
+    if (!slot->left || job->origin.life != 0 || job->tries > 0 ||
         envelope_route(content, &env) != EDRI_OK ||
         !envelope_movable(env.flags)) {
         return false;
@@ -34,12 +34,21 @@ give_to_other(slot_t *slot, const job_t *job)
     return given;
 }
 
+// goes_back says whether the event's source takes it back with its frame.
+static bool
+goes_back(const slot_t *slot, const job_t *job)
+{
+    const remote_t *source = map_get(slot->router->remotes, job->origin.life);
+    return job->returns && job->movable && source != NULL &&
+           source->gone_ms == 0;
+}
+
 // place sees to one.
 static void
 place(slot_t *slot, const job_t *job)
 {
     edri_node_t *node = slot->router->node;
-    if ((job->returns && job->movable) || give_to_other(slot, job)) {
+    if (goes_back(slot, job) || give_to_other(slot, job)) {
         counter_add(&node->counters, COUNTER_RETURNED, 1);
         return;
     }
@@ -61,8 +70,12 @@ give_back(slot_t *slot)
         remote_t *remote = token->remote;
         if (remote != NULL && token->target == slot->number &&
             token_untouched(token)) {
-            flow_in_return(
-                &remote->in[token->lane], token->target, token->record);
+            flow_in_t *in = &remote->in[token->lane];
+            if (remote->gone_ms == 0) {
+                flow_in_return(in, token->target, token->record);
+            } else {
+                flow_in_done(in, token->target, token->record);
+            }
             remote->movable -= token->movable;
             remote->tell_ms = router->now_ms;
             remote_due(remote, remote->tell_ms);

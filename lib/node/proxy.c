@@ -4,6 +4,7 @@
 #include "node/proxy.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -97,6 +98,7 @@ dismiss(proxy_t *self, int64_t grace_ms)
     if (keeps_house(self)) {
         return house_bury(self->house, grace_ms);
     }
+    house_clear(self->house, clock_ms(), self->roster->grace_ms);
     house_condemn(self->house, life, NULL); // its keeper looks after it
     return house_mourn(self->house, life, self->roster->grace_ms);
 }
@@ -124,8 +126,10 @@ report(proxy_t *self)
 static void
 count_end(proxy_t *self)
 {
-    edri_err_t err = self->relay.error != 0 ? (edri_err_t)self->relay.error
-                                            : EDRI_WORKER_DIED;
+    edri_err_t err = (edri_err_t)self->relay.error;
+    if (err == EDRI_OK || err == EDRI_AGAIN) {
+        err = EDRI_WORKER_DIED; // whatever the process said: it is over
+    }
     if (!house_ended(self->house, clock_ms(), err, self->why) &&
         !relay_stopping(&self->relay)) {
         edri_log_error("MANAGER-CLOSED", "manager=%s text=\"%s\"",
@@ -205,6 +209,12 @@ hire(proxy_t *self)
         self->life = visit.life;
         self->pid = visit.pid;
         end_fd = visit.end_fd;
+    }
+    if (carrier == NULL && keeps_house(self)) { // it was ended at once
+        char *how = house_bury(self->house, 0);
+        not_started(self, how);
+        free(how);
+        return EDRI_WORKER_DIED;
     }
     if (carrier == NULL) {
         return EDRI_AGAIN;
@@ -345,8 +355,8 @@ renew(proxy_t *self)
     hand_t old_hand = self->hand;
     uint64_t old_life = self->life;
     int old_pid = self->pid;
-    self->relay.channel = (channel_t){0};
-    self->relay.ready = false;
+    // What is held of the old one's is its own.
+    relay_begin(&self->relay);
     self->life = 0;
     self->was_ready = false;
     self->pid = 0;
@@ -398,7 +408,7 @@ follow(proxy_t *self)
         relay_reset(&self->relay);
         self->was_ready = false;
         leave_house(self);
-    } else if (self->renewal != renewal &&
+    } else if (self->renewal != renewal && !self->relay.held &&
                (self->house == NULL || self->seat == 0)) {
         self->renewal = renewal;
         renew(self);
@@ -526,7 +536,10 @@ see_through(proxy_t *self)
                 "it went on for worker.grace after its task was cancelled or "
                 "its time was over");
         }
-        err = relay_step(relay, end_ms);
+        // Nothing rings when a manager is closed.
+        int64_t look_ms = clock_ms() + IDLE_MS;
+        err = relay_step(
+            relay, end_ms >= 0 && end_ms < look_ms ? end_ms : look_ms);
         err = err == EDRI_DEADLINE ? EDRI_OK : err;
     }
     return err;
@@ -549,11 +562,14 @@ work(proxy_t *self)
         relay_give(relay, relay->job);
         err = see_through(self);
         if (err == EDRI_WORKER_DIED) {
-            if (!self->unwanted) {
+            bury(self);
+            // Not for what another seat has done, when that is known.
+            bool innocent = self->house != NULL && relay->reason[0] == '\0' &&
+                            strstr(self->why, " was ended: ") != NULL;
+            if (!self->unwanted && !innocent) {
                 roster_blame(
                     self->roster, self->task->life, self->task->env.id);
             }
-            bury(self);
         } else {
             backoff_reset(&self->backoff);
         }
@@ -671,6 +687,7 @@ runner_of_processes(roster_t *roster, edri_task_t *task)
         .task = task,
         .end_fd = -1,
         .own = self->house != NULL && self->seat == 0,
+        .gates = {.shared = self->house != NULL},
         .last_id = port->next_id};
     port->next_id |= UINT64_C(0xffff) << 32;
     self->backoff = roster->backoff;

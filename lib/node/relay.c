@@ -117,6 +117,10 @@ on_word(relay_t *self, const head_t *head, const control_t *word)
         if (word->hello->version != 1) {
             return relay_broke(self, "it does not speak version 1");
         }
+        if (self->welcomed) {
+            return relay_broke(self, "it said HELLO twice");
+        }
+        self->welcomed = true;
         welcome(self);
     } else if (what == EDRI__LINK__CONTROL__WORD_DRAIN) {
         self->drained = true;
@@ -380,15 +384,24 @@ relay_step(relay_t *self, int64_t deadline_ms)
 }
 
 void
+relay_begin(relay_t *self)
+{
+    self->message = (message_t){0};
+    self->channel = (channel_t){0};
+    self->rest = (slice_t){0};
+    self->held = self->says_ready = self->flushing = self->given = false;
+    self->ready = self->ended = self->drained = self->welcomed = false;
+    atomic_store(&self->port->waits_for, 0);
+    self->end_fd = -1;
+    self->gates.count = 0;
+}
+
+void
 relay_reset(relay_t *self)
 {
     message_clear(&self->message);
     channel_clear(&self->channel);
-    self->held = self->says_ready = self->flushing = self->given = false;
-    self->ready = self->ended = self->drained = false;
-    atomic_store(&self->port->waits_for, 0);
-    self->end_fd = -1;
-    self->gates.count = 0;
+    relay_begin(self);
 }
 
 void

@@ -27,6 +27,7 @@ typedef struct relay {
     channel_t channel;
     int end_fd;       // readable once the process has ended; -1: not watched
     bool ended;       // the kernel says so
+    bool welcomed;    // it has said HELLO
     bool ready;       // it waits for a task
     bool own;         // it is the manager's own: its hooks emit without a task
     bool drained;     // its hook of that name has returned
@@ -48,6 +49,9 @@ typedef struct relay {
     size_t asked_count;
     uint64_t last_id; // of what the processes sent
 } relay_t;
+
+// relay_begin makes it ready for a process, without a look at what it has of one.
+void relay_begin(relay_t *self);
 
 // relay_reset forgets the process: what was held, and its channel.
 void relay_reset(relay_t *self);

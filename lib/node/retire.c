@@ -110,8 +110,9 @@ retire(edri_manager_t *self, jobs_t *ended, const char *why)
     // Before any is touched: which frames go back as a whole.
     for (job_t *job = first; job != NULL; job = job->next) {
         const token_t *token = job->origin.token;
-        job->returns =
-            token != NULL && token->remote != NULL && token_untouched(token);
+        // Of one that was begun the token may be gone.
+        job->returns = job->tries == 0 && token != NULL &&
+                       token->remote != NULL && token_untouched(token);
     }
     while (first != NULL) {
         job_t *next = first->next;

@@ -349,7 +349,7 @@ manager_configure(edri_manager_t *self)
             "what runs in processes can be reloaded; add 'run = process' or "
             "'mode = processes:N'");
     }
-    if (err == EDRI_OK && section.watched) {
+    if (err == EDRI_OK && section.watched && self->node->worker == NULL) {
         err = watch_files(self, &section);
     }
     return err;

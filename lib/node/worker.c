@@ -41,6 +41,7 @@ typedef struct staff {
     struct worker *workers;
     unsigned count;
     edri_manager_t *manager; // that they work for
+    pthread_mutex_t lock;    // of what its code does when a thread begins
     bool started;            // its hook has returned EDRI_OK
 } staff_t;
 
@@ -464,8 +465,13 @@ begin(worker_t *self, const head_t *head)
     for (size_t i = 1; i < head->n_control; i++) {
         take_work(self, head->control[i]->work);
     }
+    // One after the other: what fails is told of the manager.
+    pthread_mutex_lock(&self->staff->lock);
     edri_err_t err =
         self->handler_count > 0 ? crew_begin(self->crew, &self->own) : EDRI_OK;
+    if (err == EDRI_OK) {
+        pthread_mutex_unlock(&self->staff->lock);
+    }
     if (err != EDRI_OK) {
         char *why = manager_why(self->staff->manager, err);
         give_up(self, err, "what a worker has for itself could not be made: %s",
@@ -651,7 +657,7 @@ void
 worker_refuse(
     edri_node_t *node, const char *where, edri_err_t err, const char *why)
 {
-    staff_t self = {.node = node};
+    staff_t self = {.node = node, .lock = PTHREAD_MUTEX_INITIALIZER};
     open_carriers(&self, where);
     give_up(&self.workers[0], err, "%s", why);
 }
@@ -659,7 +665,7 @@ worker_refuse(
 void
 worker_run(edri_node_t *node, const char *where)
 {
-    staff_t self = {.node = node};
+    staff_t self = {.node = node, .lock = PTHREAD_MUTEX_INITIALIZER};
     char *place = str_dup(where);
     // Programs that the handlers start are none of the node's workers.
     (void)unsetenv("EDRI_WORKER");

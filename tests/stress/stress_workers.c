@@ -231,6 +231,7 @@ main(int argc, char **argv)
         load.asked, load.callbacks, seed);
     await_full(&load, "at the end");
     await_ready(load.site);
+    wait_for(descriptors() == before); // an idle seat looks once a second
     check(descriptors() == before, "descriptors: %zu, then %zu", before,
         descriptors());
     check(edri_node_stop(load.site->node, 20000) == EDRI_OK, "not drained");

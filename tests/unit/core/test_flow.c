@@ -397,6 +397,31 @@ visit(const packet_t *packet, void *arg)
     visited++;
 }
 
+// A manager has returned what it had not begun, and its node lives.
+Test(flow, what_is_returned_is_taken_back_when_nothing_else_is_open)
+{
+    flow_out_t out = new_out();
+    uint64_t last = 0;
+    for (int i = 0; i < 3; i++) {
+        (void)send_one(&out, 2, true, 0);
+    }
+    cr_expect(flow_out_arrived(&out, 1006, 0));
+    cr_expect(flow_out_returned(&out, 7, 1002, 1006));
+    cr_expect_not(flow_out_all_returned(&out, 7), "the first is still there");
+    cr_expect(flow_out_settled(&out, 7, 0, 1002));
+    cr_expect(flow_out_all_returned(&out, 7));
+    (void)send_one(&out, 2, true, 0);
+    cr_expect_not(flow_out_all_returned(&out, 7), "one is on its way");
+    cr_expect(flow_out_arrived(&out, 1008, 0));
+    cr_expect(flow_out_returned(&out, 7, 1006, 1008));
+    visited = 0;
+    flow_out_take_returned(&out, 7, visit, &last);
+    cr_expect_eq(visited, 3);
+    cr_expect(out.weight == 0 && out.held_weight == 0, "nothing is left");
+    cr_expect_eq(flow_out_due(&out), INT64_MAX);
+    flow_out_clear(&out);
+}
+
 Test(flow, giving_up_hands_back_all_that_is_not_settled)
 {
     flow_out_t out = new_out();
