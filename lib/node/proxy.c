@@ -3,6 +3,7 @@
 
 #include "node/proxy.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,11 @@
 
 // An idle process is looked at this often.
 #define IDLE_MS 1000
+
+// A task that may be short is looked for that long before its proxy sleeps: to be
+// woken takes longer.  What was long then makes it sleep at once the next times.
+#define SPIN_NS   ((int64_t)30000)
+#define SLEEP_MAX 64
 
 // After so many starts in a row that came to nothing, tasks no longer wait.
 #define FAILURES_MAX 3
@@ -39,7 +45,9 @@ typedef struct proxy {
     char *why;          // how the last one ended; NULL: none has
     // the task
     edri_task_t *task;
-    bool unwanted; // nobody waits for it: we end the process
+    bool unwanted;       // nobody waits for it: we end the process
+    unsigned long_tasks; // in a row: so often it sleeps at once,
+    unsigned sleeps;     // this often yet
 } proxy_t;
 
 static counters_t *
@@ -286,8 +294,9 @@ static void
 look(proxy_t *self)
 {
     edri_err_t err = self->was_ready ? EDRI_OK : EDRI_AGAIN;
-    if (err == EDRI_OK && self->house == NULL &&
-        process_ended(&self->hand.process)) {
+    // Our own close their connection when they end.
+    if (err == EDRI_OK && self->roster->plan.program != NULL &&
+        self->house == NULL && process_ended(&self->hand.process)) {
         self->relay.ended = true;
     }
     if (err == EDRI_OK && self->house != NULL &&
@@ -393,8 +402,8 @@ renew(proxy_t *self)
 }
 
 // follow does what was asked of processes beside their tasks; one waits for a task
-// here.
-static void
+// here.  Returns whether that may have changed.
+static bool
 follow(proxy_t *self)
 {
     roster_t *roster = self->roster;
@@ -408,11 +417,15 @@ follow(proxy_t *self)
         relay_reset(&self->relay);
         self->was_ready = false;
         leave_house(self);
-    } else if (self->renewal != renewal && !self->relay.held &&
-               (self->house == NULL || self->seat == 0)) {
+        return true;
+    }
+    if (self->renewal != renewal && !self->relay.held &&
+        (self->house == NULL || self->seat == 0)) {
         self->renewal = renewal;
         renew(self);
+        return true;
     }
+    return false;
 }
 
 // get_current is get_ready for a process that is not to be renewed: no task is
@@ -421,11 +434,7 @@ static edri_err_t
 get_current(proxy_t *self)
 {
     edri_err_t err = get_ready(self);
-    if (err == EDRI_OK) {
-        follow(self);
-        err = get_ready(self);
-    }
-    return err;
+    return err == EDRI_OK && follow(self) ? get_ready(self) : err;
 }
 
 static int64_t
@@ -508,15 +517,38 @@ end_of(proxy_t *self, int64_t *stop_ms)
     return since_ms < INT64_MAX ? since_ms + self->roster->grace_ms : -1;
 }
 
+// spin looks for the end of a task that may be short, without sleeping.  Returns as
+// relay_advance, EDRI_AGAIN: it is not.
+static edri_err_t
+spin(proxy_t *self)
+{
+    edri_err_t err = EDRI_AGAIN;
+    if (self->sleeps > 0) {
+        self->sleeps--;
+        return err;
+    }
+    int64_t end_ns = clock_ns() + SPIN_NS;
+    while (err == EDRI_AGAIN && clock_ns() < end_ns) {
+        (void)sched_yield(); // whoever has something to do goes first
+        err = relay_advance(&self->relay);
+    }
+    self->long_tasks = err != EDRI_AGAIN              ? 0
+                       : self->long_tasks < SLEEP_MAX ? 2 * self->long_tasks + 1
+                                                      : SLEEP_MAX;
+    self->sleeps = self->long_tasks;
+    return err;
+}
+
 // see_through waits for the end of the task that the process has.  Returns
 // EDRI_OK, EDRI_WORKER_DIED or EDRI_CLOSED.
 static edri_err_t
 see_through(proxy_t *self)
 {
     relay_t *relay = &self->relay;
-    edri_err_t err = EDRI_OK;
+    edri_err_t err = spin(self);
     bool told = false;
     int64_t stop_ms = 0;
+    err = err == EDRI_AGAIN ? EDRI_OK : err;
     while (err == EDRI_OK && !relay->ready) {
         int64_t end_ms = end_of(self, &stop_ms);
         if (!told && atomic_load(&self->task->cancelled_ms) != 0) {
