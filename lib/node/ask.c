@@ -8,7 +8,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "node/deadlock.h"
-#include "node/task.h"
+#include "node/work/task.h"
 #include "wire/nesting.h"
 
 // ----- the books: a map by id, a list by deadline

@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "node/ask.h"
 #include "node/key.h"
-#include "node/task.h"
+#include "node/work/task.h"
 #include "wire/envelope.h"
 
 // is_cancelled says whether what the port works for is wanted no more.

@@ -7,7 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "node/job.h"
+#include "node/work/job.h"
 
 void
 letters_init(letters_t *self)

@@ -18,11 +18,11 @@
 #include "base/queue.h"
 #include "edri/log.h"
 #include "node/ask.h"
-#include "node/house.h"
 #include "node/retire.h"
 #include "node/turn.h"
 #include "node/watch.h"
-#include "node/workers.h"
+#include "node/work/house.h"
+#include "node/work/workers.h"
 
 // What is said in 'started' and 'orders'.
 static char word;

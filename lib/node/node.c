@@ -19,9 +19,9 @@
 #include "edri/log.h"
 #include "hail/hail.h"
 #include "node/manager.h"
-#include "node/process.h"
 #include "node/router.h"
-#include "node/worker.h"
+#include "node/work/process.h"
+#include "node/work/worker.h"
 
 #define HEALTH_WAIT_MS 2000
 

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
-#include "node/job.h"
 #include "node/letters.h"
 #include "node/remote.h"
 #include "node/route.h"
+#include "node/work/job.h"
 
 // give_to_other gives an event of this node to another member of the group.
 static bool

@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "node/ask.h"
 #include "node/orphans.h"
-#include "node/task.h"
+#include "node/work/task.h"
 
 // How long a port waits for the router to answer attach and detach.
 #define ROUTER_WAIT_MS 10000

@@ -3,7 +3,7 @@
 
 #include "node/requests.h"
 
-#include "node/task.h"
+#include "node/work/task.h"
 
 static size_t
 part_of(uint64_t id)

@@ -5,7 +5,7 @@
 #define NODE_SECTION_H
 
 #include "node/node.h"
-#include "node/workers.h"
+#include "node/work/workers.h"
 
 // section_t is managers/NAME; what is borrowed lives as long as the node.
 typedef struct section {

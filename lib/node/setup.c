@@ -9,7 +9,7 @@
 #include "node/section.h"
 #include "node/turn.h"
 #include "node/watch.h"
-#include "node/workers.h"
+#include "node/work/workers.h"
 
 // usable says whether the manager may still be set up with that type, and
 // makes the type known to the node as *ref_p.

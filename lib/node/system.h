@@ -6,7 +6,7 @@
 #define NODE_SYSTEM_H
 
 #include "node/router.h"
-#include "node/task.h"
+#include "node/work/task.h"
 
 // system_wanted says whether anybody may demand the type.
 bool system_wanted(router_t *router, const edri_type_t *type);

@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "node/deadlock.h"
-#include "node/pool.h"
+#include "node/work/pool.h"
 
 // How much of a load is worked off before its room is given back.
 #define RELEASE_STEP ((size_t)16 * 1024)

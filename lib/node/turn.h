@@ -13,9 +13,9 @@
 #define NODE_TURN_H
 
 #include "base/queue.h"
-#include "node/job.h"
 #include "node/manager.h"
-#include "node/pool.h"
+#include "node/work/job.h"
+#include "node/work/pool.h"
 
 struct edri_manager {
     edri_node_t *node;

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "node/workers.h"
+#include "node/work/workers.h"
 #include "site.h"
 
 // The manager has a process of its own.

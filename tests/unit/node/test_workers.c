@@ -8,7 +8,7 @@
 
 #include "base/alloc.h"
 #include "edri/edri.h"
-#include "node/workers.h"
+#include "node/work/workers.h"
 #include "shop.edri.h"
 
 TestSuite(workers, .timeout = 10);

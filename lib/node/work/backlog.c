@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: MIT
+// backlog.c - what waits for the threads of a pool.
+//
+// DESIGN
+// Threads sleep on a semaphore, not on a condition: glibc up to 2.40 can lose a
+// signal when several threads wait for one condition (bug 25847).  Whoever makes
+// something ready takes one sleeper off the count and posts; a post for a sleeper
+// that has just woken by itself only makes the next one look in vain.
+
+#include "node/work/backlog.h"
+
+#include <semaphore.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+
+struct backlog {
+    pthread_mutex_t lock; // guards everything below
+    sem_t more;           // something is ready, or it was closed
+    sem_t end;            // it was closed
+    agenda_t *agenda;
+    size_t open;      // put and not done
+    size_t sleepers;  // takers that wait and have no post
+    size_t lingering; // those that wait for the end
+    int64_t timer_ms; // until when one of them does; INT64_MAX: none
+    bool closed;
+    bool nudged;
+};
+
+backlog_t *
+backlog_new(void)
+{
+    backlog_t *self = mem_new(sizeof *self);
+    (void)pthread_mutex_init(&self->lock, NULL);
+    (void)sem_init(&self->more, 0, 0);
+    (void)sem_init(&self->end, 0, 0);
+    self->agenda = agenda_new();
+    self->timer_ms = INT64_MAX;
+    return self;
+}
+
+void
+backlog_destroy(backlog_t **self_p)
+{
+    backlog_t *self = *self_p;
+    *self_p = NULL;
+    if (self != NULL) {
+        agenda_destroy(&self->agenda);
+        (void)sem_destroy(&self->more);
+        (void)sem_destroy(&self->end);
+        (void)pthread_mutex_destroy(&self->lock);
+        free(self);
+    }
+}
+
+// leave gives the lock back and wakes one thread if there is work for it, or
+// something is due before the time that one waits for.
+static void
+leave(backlog_t *self)
+{
+    bool wake =
+        self->sleepers > 0 && agenda_next(self->agenda) < self->timer_ms;
+    self->sleepers -= wake;
+    pthread_mutex_unlock(&self->lock);
+    if (wake) {
+        (void)sem_post(&self->more);
+    }
+}
+
+void
+backlog_put(backlog_t *self, job_t *job)
+{
+    int64_t now_ms = clock_ms();
+    pthread_mutex_lock(&self->lock);
+    agenda_put(self->agenda, &job->entry, job->priority, now_ms);
+    self->open++;
+    leave(self);
+}
+
+// sleep_until waits for a post; INT64_MAX: for ever.  Returns false when the time
+// is over.
+static bool
+sleep_until(backlog_t *self, int64_t due_ms, int64_t now_ms)
+{
+    struct timespec until;
+    if (due_ms == INT64_MAX) {
+        return sem_wait(&self->more) == 0;
+    }
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    int64_t ns = until.tv_nsec + (due_ms - now_ms) * INT64_C(1000000);
+    until.tv_sec += ns / INT64_C(1000000000);
+    until.tv_nsec = ns % INT64_C(1000000000);
+    return sem_clockwait(&self->more, CLOCK_MONOTONIC, &until) == 0;
+}
+
+// await waits, without the lock, until something is put, done or due; until
+// until_ms at the latest.
+static void
+await(backlog_t *self, int64_t now_ms, int64_t until_ms)
+{
+    int64_t due_ms = agenda_next(self->agenda);
+    bool timer = due_ms < self->timer_ms;
+    if (timer) {
+        self->timer_ms = due_ms;
+    }
+    if (timer && due_ms < until_ms) {
+        until_ms = due_ms;
+    }
+    self->sleepers++;
+    pthread_mutex_unlock(&self->lock);
+    bool posted = sleep_until(self, until_ms, now_ms);
+    pthread_mutex_lock(&self->lock);
+    if (!posted && self->sleepers > 0) {
+        self->sleepers--;
+    }
+    if (timer) {
+        self->timer_ms = INT64_MAX; // whoever is next sees to what is left
+    }
+}
+
+job_t *
+backlog_take(backlog_t *self, int64_t until_ms)
+{
+    agenda_entry_t *entry = NULL;
+    int64_t now_ms = 0;
+    pthread_mutex_lock(&self->lock);
+    while (
+        entry == NULL && !self->closed && !self->nudged && now_ms < until_ms) {
+        now_ms = clock_ms();
+        entry = agenda_take(self->agenda, now_ms);
+        if (entry == NULL && now_ms < until_ms) {
+            await(self, now_ms, until_ms);
+        }
+    }
+    self->nudged = false;
+    leave(self); // there may be more than one
+    return (job_t *)(void *)entry;
+}
+
+void
+backlog_done(backlog_t *self, const job_t *job)
+{
+    pthread_mutex_lock(&self->lock);
+    agenda_done(self->agenda, &job->entry);
+    self->open--;
+    leave(self);
+}
+
+void
+backlog_again(backlog_t *self, job_t *job)
+{
+    pthread_mutex_lock(&self->lock);
+    agenda_again(self->agenda, &job->entry);
+    leave(self);
+}
+
+void
+backlog_delay(backlog_t *self, job_t *job, int64_t due_ms)
+{
+    pthread_mutex_lock(&self->lock);
+    agenda_delay(self->agenda, &job->entry, due_ms);
+    leave(self);
+}
+
+size_t
+backlog_open(backlog_t *self)
+{
+    pthread_mutex_lock(&self->lock);
+    size_t open = self->open;
+    pthread_mutex_unlock(&self->lock);
+    return open;
+}
+
+void
+backlog_nudge(backlog_t *self)
+{
+    pthread_mutex_lock(&self->lock);
+    self->nudged = true;
+    bool wake = self->sleepers > 0;
+    self->sleepers -= wake;
+    pthread_mutex_unlock(&self->lock);
+    if (wake) {
+        (void)sem_post(&self->more);
+    }
+}
+
+void
+backlog_linger(backlog_t *self)
+{
+    pthread_mutex_lock(&self->lock);
+    bool waits = !self->closed;
+    self->lingering += waits;
+    pthread_mutex_unlock(&self->lock);
+    while (waits && sem_wait(&self->end) != 0) {
+    }
+}
+
+void
+backlog_close(backlog_t *self)
+{
+    pthread_mutex_lock(&self->lock);
+    self->closed = true;
+    for (; self->lingering > 0; self->lingering--) {
+        (void)sem_post(&self->end);
+    }
+    size_t sleepers = self->sleepers;
+    self->sleepers = 0;
+    pthread_mutex_unlock(&self->lock);
+    for (; sleepers > 0; sleepers--) {
+        (void)sem_post(&self->more);
+    }
+}
+
+job_t *
+backlog_drop(backlog_t *self)
+{
+    return (job_t *)(void *)agenda_drop(self->agenda);
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+// node/work/backlog.h - what waits for the threads of a pool: core/agenda.h under a
+// lock.
+
+#ifndef NODE_WORK_BACKLOG_H
+#define NODE_WORK_BACKLOG_H
+
+#include "node/work/job.h"
+
+typedef struct backlog backlog_t;
+
+// backlog_new creates an empty, open one.  backlog_destroy frees it when it is
+// empty and no thread uses it any more.
+backlog_t *backlog_new(void);
+void backlog_destroy(backlog_t **self_p);
+
+// backlog_put adds a job, which is taken over, and wakes a thread for it.
+// Never blocks.
+void backlog_put(backlog_t *self, job_t *job);
+
+// backlog_take waits for the next job and returns it; NULL once it is closed, when
+// it is nudged, or at a time of clock_ms (INT64_MAX: never).
+// The job is the caller's; it must be told what became of it:
+// backlog_done: it has ended; the next of its key may go on (frees nothing).
+// backlog_again: it could not be begun: it keeps its place.
+// backlog_delay: it is tried again at due_ms (clock_ms); its key waits.
+job_t *backlog_take(backlog_t *self, int64_t until_ms);
+void backlog_done(backlog_t *self, const job_t *job);
+void backlog_again(backlog_t *self, job_t *job);
+void backlog_delay(backlog_t *self, job_t *job, int64_t due_ms);
+
+// backlog_open is how many jobs were put and have not ended.
+size_t backlog_open(backlog_t *self);
+
+// backlog_nudge lets one taker go, now or the next time, without a job: there is
+// something else to see to.  For a backlog with one taker.
+void backlog_nudge(backlog_t *self);
+
+// backlog_linger waits until it is closed.
+void backlog_linger(backlog_t *self);
+
+// backlog_close lets all takers go; what is left is for backlog_drop, which
+// returns one job after the other, NULL at the end.
+void backlog_close(backlog_t *self);
+job_t *backlog_drop(backlog_t *self);
+
+#endif
