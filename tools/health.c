@@ -18,8 +18,9 @@ print_row(const edri_health_manager_t *row)
         (double)row->delay_ms / 1e3, row->bytes);
     if (row->fault_count > 0) {
         const edri_fault_t *fault = &row->faults[0];
-        printf("%s: %s%s%s", fault->type, edri_err_name(fault->err),
-            fault->text[0] != '\0' ? ": " : "", fault->text);
+        printf("%s%s%s%s%s", fault->type, fault->type[0] != '\0' ? ": " : "",
+            edri_err_name(fault->err), fault->text[0] != '\0' ? ": " : "",
+            fault->text);
     } else {
         printf("-");
     }

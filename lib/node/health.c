@@ -112,6 +112,16 @@ health_closed(router_t *router, const char *manager, const char *why)
     system_manager(router, manager, health_name(HEALTH_DEAD), why);
 }
 
+const char *
+health_closed_why(const router_t *router, const char *manager)
+{
+    const struct closed *at = router->closed;
+    while (at != NULL && !streq(at->manager, manager)) {
+        at = at->next;
+    }
+    return at != NULL ? at->why : NULL;
+}
+
 void
 health_clear(router_t *router)
 {

@@ -13,6 +13,10 @@ void health_tick(router_t *router);
 void health_closed(router_t *router, const char *manager, const char *why);
 void health_clear(router_t *router);
 
+// health_closed_why returns why a manager of that name was closed, borrowed; NULL:
+// none was.
+const char *health_closed_why(const router_t *router, const char *manager);
+
 // health_answer answers a tool that asks how they are.
 void health_answer(link_t *link, uint64_t number);
 

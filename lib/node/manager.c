@@ -476,7 +476,9 @@ close_down(edri_manager_t *self)
     jobs_t ended;
     jobs_init(&ended);
     self->why = str_printf(
-        "manager %s was closed: %s", self->name, house_why(self->house, &err));
+        "manager %s was closed, its process had ended more often than "
+        "worker.restarts allows: %s",
+        self->name, house_why(self->house, &err));
     end_pools(self, &ended);
     retire(self, &ended, self->why);
     jobs_clear(&ended);

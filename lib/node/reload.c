@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "node/health.h"
 #include "node/link_words.h"
 
 // reload_t is a wish that is not answered.
@@ -76,7 +77,10 @@ reload_begin(link_t *link, const Edri__Link__Ask *ask)
             ask_manager(self, slot);
         }
     }
-    if (self->open_count == 0 && !self->all) {
+    const char *why = health_closed_why(router, manager);
+    if (self->open_count == 0 && why != NULL) {
+        add_row(self, manager, EDRI_STATE, why); // the node has to start anew
+    } else if (self->open_count == 0 && !self->all) {
         add_row(self, manager, EDRI_NOT_FOUND, "the node has no such manager");
     }
 }
