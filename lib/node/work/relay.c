@@ -178,14 +178,17 @@ pass_event(relay_t *self, slice_t item, const envelope_t *env)
     }
     int64_t base_ms =
         env->ttl_ms > 0 ? clock_ms() - self->message.head->age_ms : 0;
+    if (ref->type->kind == EDRI_REQUEST) {
+        // The process takes nothing else before that has ended (deadlock.h); whoever
+        // gets the request must see so.
+        atomic_store(&port->waits_for, env->id);
+    }
     edri_err_t err = port_pass(port, item, base_ms, &self->message.blob);
     if (err != EDRI_OK) {
         return err;
     }
     self->last_id = env->id;
     if (ref->type->kind == EDRI_REQUEST) {
-        // The process takes nothing else before that has ended (deadlock.h).
-        atomic_store(&port->waits_for, env->id);
         self->asked[self->asked_count++ % ASKED_MAX] = env->id;
     }
     const char *why = gates_heed(&self->gates, port, &self->channel, ref);
