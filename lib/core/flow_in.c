@@ -169,8 +169,29 @@ flow_in_return(flow_in_t *self, uint32_t target, record_t *record)
     record->returned = true;
     self->open--;
     self->back++;
-    find_ledger(self, target)->dirty = true;
+    ledger_t *ledger = find_ledger(self, target);
+    ledger->dirty = ledger->returned = true;
     self->tell = true;
+}
+
+void
+flow_in_refuse(flow_in_t *self, uint32_t target, uint64_t first, uint64_t end)
+{
+    bool known = false;
+    for (size_t i = 0; i < self->ledger_count; i++) {
+        known = known || self->ledgers[i].target == target;
+    }
+    // Of those who never were here not without bound.
+    if (!known && self->back >= FLOW_RETURNED_MAX) {
+        return;
+    }
+    ledger_t *ledger = find_ledger(self, target);
+    if (ledger->last != NULL && ledger->last->returned) {
+        ledger->last->end = end; // what is between is somebody else's
+        ledger->dirty = self->tell = true;
+    } else {
+        flow_in_return(self, target, flow_in_open(self, target, first, end));
+    }
 }
 
 // ----- telling
@@ -194,6 +215,7 @@ add_range(flow_in_t *self, uint64_t first, uint64_t end)
 static size_t
 add_ranges(flow_in_t *self, const ledger_t *ledger, bool returned)
 {
+    size_t most = ledger->returned ? FLOW_RETURNED_MAX : FLOW_RANGES_MAX;
     size_t count = 0;
     bool open = true;
     for (const record_t *at = ledger->first; at != NULL; at = at->next) {
@@ -202,7 +224,7 @@ add_ranges(flow_in_t *self, const ledger_t *ledger, bool returned)
         } else if (!open) {
             Edri__Wire__Range *range = &self->ranges[self->range_count - 1];
             range->count = at->end - range->first;
-        } else if (count < (returned ? FLOW_RETURNED_MAX : FLOW_RANGES_MAX)) {
+        } else if (count < most) {
             add_range(self, at->first, at->end);
             open = false;
             count++;

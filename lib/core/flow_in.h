@@ -19,8 +19,9 @@
 // More ranges than this are told later, when those before have gone.
 #define FLOW_RANGES_MAX 64
 
-// Ranges that were returned do not go: the source must hear of all.
-#define FLOW_RETURNED_MAX 4096
+// Ranges that were returned do not go, nor do those between them: the source must
+// hear of all, or it has them for ever.
+#define FLOW_RETURNED_MAX 1024
 
 // record_t is one frame in the hands of one manager.
 typedef struct record {
@@ -38,6 +39,7 @@ typedef struct ledger {
     record_t *last;
     uint64_t below; // all seqs below that it got are settled
     bool dirty;     // something to tell
+    bool returned;  // something of it was
 } ledger_t;
 
 typedef struct flow_in {
@@ -102,6 +104,11 @@ void flow_in_done(flow_in_t *self, uint32_t target, record_t *record);
 // flow_in_return gives it back to the source: none of its events has been begun,
 // and none will be.
 void flow_in_return(flow_in_t *self, uint32_t target, record_t *record);
+
+// flow_in_refuse does so for a frame that no manager got, because the one that it is
+// for has ended.
+void flow_in_refuse(
+    flow_in_t *self, uint32_t target, uint64_t first, uint64_t end);
 
 // flow_in_word is what must be told to the source now.  Borrowed until the next
 // call on the flow.

@@ -155,6 +155,10 @@ refuse_body(const frame_t *frame, const Edri__Wire__Destination *to,
         if (slot != NULL && slot->manager != NULL && !frame->again) {
             frame_account(slot, frame->life, frame->batch.len + size);
         }
+        flow_in_t *in = &frame->remote->in[frame->head->lane];
+        flow_in_done(in, to->targets[i],
+            flow_in_open(in, to->targets[i], frame->stamp.first,
+                frame->stamp.first + frame->stamp.events));
     }
     if (!batch_next(&rest, &item, &content) ||
         envelope_route(content, &env) != EDRI_OK) {

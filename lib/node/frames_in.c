@@ -254,12 +254,9 @@ refuse_events(const frame_t *frame, uint32_t target)
                 &router->node->drops, at.env.type, NULL, "", EDRI_CLOSED, 1);
         }
     }
-    // What nobody has kept is settled already; a peer that sends without end to
-    // those who are not there is not remembered.
-    if (kept && in->back < FLOW_RETURNED_MAX) {
-        record_t *record = flow_in_open(in, target, frame->stamp.first,
+    if (kept) { // else it is settled at its source already
+        flow_in_refuse(in, target, frame->stamp.first,
             frame->stamp.first + frame->stamp.events);
-        flow_in_return(in, target, record);
     }
 }
 

@@ -104,7 +104,8 @@ hand_over_item(remote_t *self, const dest_t *dest, const chunk_t *chunk,
     bool given =
         envelope_movable(env->flags) && dest != NULL &&
         route_again(router, route_find(router, env->type), dest->manager, item,
-            env, &origin, attached ? chunk->blob : NULL, remote_expected(self));
+            env, &origin, attached ? chunk->blob : NULL,
+            !marked || remote_expected(self));
     if (given) {
         counter_add(&router->node->counters,
             marked ? COUNTER_REDELIVERED : COUNTER_RETURNED, 1);
@@ -161,19 +162,23 @@ remote_takes_back(remote_t *self, uint32_t target)
 void
 dest_withdrawn(dest_t *self, uint64_t type)
 {
-    outq_t old = self->queue;
     chunk_t *chunk = NULL;
-    self->queue = (outq_t){0};
     router_t *router = self->remote->router;
     handing_t before = router->handing;
+    bool all = self->routes.count == 0; // it wants nothing any more
+    if (all) {
+        overflow_join(&self->overflow, &self->queue);
+    }
+    outq_t old = self->queue;
+    self->queue = (outq_t){0};
     remote_takes_back(self->remote, self->target);
     router->handing = HAND_QUEUED;
     while ((chunk = outq_take(&old)) != NULL) {
         // A body that is half sent is sent whole: the manager has not gone.
-        if (chunk->blob_sent > 0 || !chunk_has_type(chunk, type)) {
+        if (chunk->blob_sent > 0 || (!all && !chunk_has_type(chunk, type))) {
             outq_put(&self->queue, chunk);
         } else {
-            redirect_type(self, chunk, type);
+            redirect_type(self, chunk, all ? 0 : type);
             chunk_drop(&chunk);
         }
     }

@@ -174,7 +174,10 @@ demand_all(link_t *self, bool add)
     size_t cursor = 0;
     void *value = NULL;
     while (map_next(self->router->slots, &cursor, NULL, &value)) {
-        want_slot(&wants, value);
+        const slot_t *slot = value;
+        if (!add || !slot->left) {
+            want_slot(&wants, slot);
+        }
     }
     say_demand(self, &wants, add);
 }

@@ -98,12 +98,21 @@ take(edri_port_t *port)
 void
 orphans_place(slot_t *slot)
 {
+    router_t *router = slot->router;
+    handing_t before = router->handing;
     job_t *job = NULL;
+    router->handing = HAND_SENT; // older than what waits of the same key
     while ((job = take(slot->port)) != NULL) {
+        token_t *token = job->origin.token; // of a key: open until now
+        job->origin.token = NULL;
         place(slot, job);
+        if (token != NULL) {
+            (void)token_begun(router->tokens, token, 1);
+        }
         blob_drop(&job->blob);
         free(job);
     }
+    router->handing = before;
     if (slot->left) {
         give_back(slot);
     }

@@ -15,15 +15,13 @@ gather_load(edri_manager_t *self, jobs_t *jobs, bool replies_done)
     envelope_t env;
     while (reader_next(&at, &env)) {
         bool observed = (env.flags & WIRE_OBSERVED) != 0;
-        const handler_t *handler = map_get(self->by_type, env.type);
-        if (observed || envelope_kind(env.flags) == EDRI_REPLY ||
-            handler == NULL) {
-            if (!observed && !replies_done) {
-                port_answer(self->port, &at);
-            }
-            if (observed && at.run->token != NULL) {
-                port_begun(self->port, at.run->token, 1);
-            }
+        const handler_t *handler =
+            map_get(observed ? self->observers : self->by_type, env.type);
+        bool reply = envelope_kind(env.flags) == EDRI_REPLY && !observed;
+        if (reply && !replies_done) {
+            port_answer(self->port, &at);
+        }
+        if (reply || handler == NULL) {
             continue;
         }
         blob_t *blob = at.blob_p != NULL ? *at.blob_p : NULL;
@@ -58,17 +56,34 @@ refuse(edri_manager_t *self, const job_t *job, const char *why)
     }
 }
 
+// is_ours says whether it is an event of this node, of a key: it counts as open until
+// it has been placed.
+static bool
+is_ours(const job_t *job)
+{
+    const token_t *token = job->origin.token;
+    return token != NULL && token->remote == NULL && job->tries == 0;
+}
+
 // leave_one lets a job end here, or go on elsewhere: then it is put behind *last.
 static job_t **
 leave_one(edri_manager_t *self, job_t *job, job_t **last, const char *why)
 {
-    if (!job->returns && job->origin.token != NULL && job->tries == 0) {
+    bool observes = job->handler->observe != NULL;
+    bool request = job->handler->type->kind == EDRI_REQUEST;
+    bool ours = is_ours(job) && !observes && !request;
+    if (!ours && !job->returns && job->origin.token != NULL &&
+        job->tries == 0) {
         port_begun(self->port, job->origin.token, 1);
     }
-    job->origin.token = NULL; // it may be gone
+    if (!ours) {
+        job->origin.token = NULL; // it may be gone
+    }
     job->next = NULL;
-    if (job->handler->type->kind == EDRI_REQUEST) {
-        refuse(self, job, why);
+    if (observes || request) {
+        if (!observes) {
+            refuse(self, job, why);
+        }
         blob_drop(&job->blob);
         free(job);
         return last;

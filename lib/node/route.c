@@ -167,7 +167,7 @@ route_remove(router_t *router, route_t *self, bool observer, const slot_t *slot,
     if (!observer) {
         rebuild(router, self);
     }
-    if (dest != NULL && !observer) {
+    if (dest != NULL && (!observer || member_dest->routes.count == 0)) {
         dest_withdrawn(member_dest, self->type);
     }
 }

@@ -167,12 +167,12 @@ house_start(house_t *self, const roster_t *roster, const char **why_p)
 
 // note_end notes how a life has ended; those who wait for that go on.
 static void
-note_end(house_t *self, const char *how)
+note_end(house_t *self, uint64_t number, const char *how)
 {
     pthread_mutex_lock(&self->lock);
     free(self->how);
     self->how = str_dup(how);
-    self->ending = 0;
+    self->ending = self->ending == number ? 0 : self->ending;
     (void)pthread_cond_broadcast(&self->changed);
     pthread_mutex_unlock(&self->lock);
 }
@@ -182,14 +182,15 @@ house_bury(house_t *self, int64_t grace_ms)
 {
     pthread_mutex_lock(&self->lock);
     life_t *life = self->lives;
+    uint64_t number = life != NULL ? life->number : 0;
     if (life != NULL) {
         self->lives = life->older;
-        self->ending = life->number;
+        self->ending = number;
     }
     pthread_mutex_unlock(&self->lock);
     char *how = life != NULL ? end_life(self, life, grace_ms)
                              : str_dup("was not started");
-    note_end(self, how);
+    note_end(self, number, how);
     return how;
 }
 
@@ -226,8 +227,9 @@ house_clear(house_t *self, int64_t now_ms, int64_t grace_ms)
     pthread_mutex_unlock(&self->lock);
     while (over != NULL) {
         life_t *next = over->older;
+        uint64_t number = over->number;
         char *how = end_life(self, over, 0);
-        note_end(self, how);
+        note_end(self, number, how);
         free(how);
         over = next;
     }
