@@ -111,7 +111,7 @@ static void
 one_that_is_stuck_is_ended(site_t *site)
 {
     edri_err_t err;
-    (void)edri_node_set(site->node, "worker.grace", "50ms");
+    (void)edri_node_set(site->node, "worker.grace", "500ms");
     site_start(site);
     ask_work(site, &err);
     check(site_wait(site, "begun", 1), "not begun");

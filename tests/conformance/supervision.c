@@ -161,7 +161,7 @@ a_task_that_nobody_waits_for_ends_its_worker(site_t *site)
 {
     Duty__Do request = DUTY__DO__INIT;
     edri_err_t err = EDRI_OK;
-    (void)edri_node_set(site->node, "worker.grace", "50ms");
+    (void)edri_node_set(site->node, "worker.grace", "500ms");
     site_start(site);
     request.what = (char[]){"work"};
     request.number = 60000; // and does not look whether it is wanted
@@ -187,7 +187,7 @@ a_task_that_nobody_waits_for_ends_its_worker(site_t *site)
 static void
 a_task_beyond_its_time_limit_ends_its_worker(site_t *site)
 {
-    (void)edri_node_set(site->node, "worker.grace", "50ms");
+    (void)edri_node_set(site->node, "worker.grace", "500ms");
     site_start(site); // the file says managers/work/time_limit
     site_note(site, "work", 60000);
     site_note(site, "see", 1);
@@ -243,7 +243,7 @@ signals_to_the_group_leave_workers_to_the_node(site_t *site)
 static void
 a_stop_at_once_ends_what_runs(site_t *site)
 {
-    (void)edri_node_set(site->node, "worker.grace", "50ms");
+    (void)edri_node_set(site->node, "worker.grace", "500ms");
     site_start(site);
     site_note(site, "work", 60000);
     check(site_wait(site, "begun", 1), "not begun");
