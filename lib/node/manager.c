@@ -64,7 +64,6 @@ manager_destroy(edri_manager_t **self_p)
         free(self->handlers[i]);
     }
     free(self->handlers);
-    free(self->types);
     free(self->demands);
     map_destroy(&self->by_type);
     map_destroy(&self->observers);
@@ -91,13 +90,6 @@ const crew_t *
 manager_crew(const edri_manager_t *self)
 {
     return &self->crew;
-}
-
-size_t
-manager_types(const edri_manager_t *self, const edri_type_t *const **p)
-{
-    *p = (const edri_type_t *const *)self->types;
-    return self->type_count;
 }
 
 // ----- the thread

@@ -59,7 +59,4 @@ void manager_join(edri_manager_t *self);
 // manager_destroy frees it with its state; the thread has been joined.
 void manager_destroy(edri_manager_t **self_p);
 
-// manager_types gives the types that it handles, observes or emits.
-size_t manager_types(const edri_manager_t *self, const edri_type_t *const **p);
-
 #endif

@@ -31,7 +31,6 @@
 #define BELL_GATE   'g' // port → router + type id: ring when it opens
 #define BELL_FLUSH  'f' // port → router: say so when all I emitted is sent
 #define BELL_CANCEL 'c' // port → router + id: nobody waits for that request
-#define BELL_DEMAND 'm' // port → router: my demands have changed
 #define BELL_LEAVE  'l' // port → router: nothing more for me; back: all is there
 #define BELL_QUIT   'q' // router → port: the node stops
 

@@ -31,19 +31,6 @@ usable(edri_manager_t *self, const edri_type_t *type, typeref_t **ref_p)
     return EDRI_OK;
 }
 
-static void
-add_type(edri_manager_t *self, const edri_type_t *type)
-{
-    for (size_t i = 0; i < self->type_count; i++) {
-        if (self->types[i]->id == type->id) {
-            return;
-        }
-    }
-    self->types =
-        mem_resize(self->types, (self->type_count + 1) * sizeof *self->types);
-    self->types[self->type_count++] = type;
-}
-
 static edri_err_t
 add_handler(edri_manager_t *self, map_t *map, handler_t handler)
 {
@@ -59,7 +46,6 @@ add_handler(edri_manager_t *self, map_t *map, handler_t handler)
     self->handlers = mem_resize(
         self->handlers, (self->handler_count + 1) * sizeof *self->handlers);
     self->handlers[self->handler_count++] = mine;
-    add_type(self, handler.type);
     return EDRI_OK;
 }
 
@@ -132,11 +118,7 @@ edri_err_t
 edri_manager_emits(edri_manager_t *self, const edri_type_t *type)
 {
     typeref_t *ref = NULL;
-    edri_err_t err = usable(self, type, &ref);
-    if (err == EDRI_OK) {
-        add_type(self, type);
-    }
-    return err;
+    return usable(self, type, &ref);
 }
 
 edri_err_t

@@ -33,10 +33,8 @@ struct edri_manager {
     char *why;          // it was closed before its node stopped
     handler_t **handlers;
     size_t handler_count;
-    bool apart;                // runs in a process of its own
-    const char *program;       // which is another one; NULL: this
-    const edri_type_t **types; // handled, observed or emitted
-    size_t type_count;
+    bool apart;          // runs in a process of its own
+    const char *program; // which is another one; NULL: this
     demand_t *demands;
     pthread_t thread;
     bool running;

@@ -212,6 +212,47 @@ Test(flow, what_comes_back_unbegun_is_told_apart)
     flow_out_clear(&out);
 }
 
+// A source that does not hear of one range has what is in it for ever.
+Test(flow, of_what_was_returned_every_range_is_told)
+{
+    flow_in_t in;
+    record_t *records[400];
+    flow_in_init(&in);
+    for (uint64_t i = 0; i < 400; i++) {
+        records[i] = flow_in_open(&in, 7, i, i + 1);
+    }
+    for (int i = 0; i < 400; i += 2) {
+        flow_in_return(&in, 7, records[i]);
+        flow_in_done(&in, 7, records[i + 1]);
+    }
+    cr_expect_eq(in.open, 0);
+    const Edri__Wire__Flow *word = flow_in_word(&in);
+    cr_assert(word->n_settled == 1 && word->n_returned == 1);
+    cr_expect_eq(word->settled[0]->n_ranges, 200);
+    cr_expect_eq(word->returned[0]->n_ranges, 200);
+    flow_in_clear(&in);
+}
+
+Test(flow, frames_for_who_is_not_there_are_one_range)
+{
+    flow_in_t in;
+    flow_in_init(&in);
+    for (uint64_t i = 0; i < 5000; i++) {
+        flow_in_refuse(&in, 7, 10 * i, 10 * i + 3);
+    }
+    const Edri__Wire__Flow *word = flow_in_word(&in);
+    cr_assert(word->n_returned == 1 && word->returned[0]->n_ranges == 1);
+    cr_expect_eq(word->returned[0]->ranges[0]->count, 49993);
+    // Those who never were here: not without bound.
+    for (uint32_t target = 8; target < 5000; target++) {
+        flow_in_refuse(&in, target, 60000 + target, 60001 + target);
+    }
+    cr_expect_leq(in.ledger_count, FLOW_RETURNED_MAX);
+    flow_in_refuse(&in, 7, 90000, 90001);
+    cr_expect(in.tell, "but who was is told of");
+    flow_in_clear(&in);
+}
+
 Test(flow, a_probe_finds_that_a_full_window_of_what_goes_again_is_lost)
 {
     flow_out_t out = new_out();
