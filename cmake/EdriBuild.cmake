@@ -27,6 +27,13 @@ function(edri_module name)
   target_link_libraries(edri_${name} PUBLIC ${ARG_LINK} PRIVATE edri_flags)
 endfunction()
 
+# edri_run_test(name): ctest runs test_NAME, with what tests need around them.
+function(edri_run_test name)
+  add_test(NAME ${name} COMMAND test_${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 120 ENVIRONMENT
+    "ASAN_OPTIONS=log_path=${PROJECT_BINARY_DIR}/asan.log:detect_leaks=1;LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0;UBSAN_OPTIONS=print_stacktrace=1;EDRI_BIN=${PROJECT_BINARY_DIR}/bin;EDRI_LIB=${PROJECT_BINARY_DIR}/lib;EDRI_SRC=${PROJECT_SOURCE_DIR}")
+endfunction()
+
 # edri_test(name source... [LINK targets...]): a Criterion test program that
 # sees every internal header; registered with ctest under its name.
 function(edri_test name)
@@ -37,9 +44,7 @@ function(edri_test name)
   target_include_directories(test_${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_link_libraries(test_${name} PRIVATE
     edri_flags edri_static PkgConfig::CRITERION ${ARG_LINK})
-  add_test(NAME ${name} COMMAND test_${name})
-  set_tests_properties(${name} PROPERTIES TIMEOUT 120 ENVIRONMENT
-    "ASAN_OPTIONS=log_path=${PROJECT_BINARY_DIR}/asan.log:detect_leaks=1;LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0;UBSAN_OPTIONS=print_stacktrace=1;EDRI_BIN=${PROJECT_BINARY_DIR}/bin;EDRI_LIB=${PROJECT_BINARY_DIR}/lib;EDRI_SRC=${PROJECT_SOURCE_DIR}")
+  edri_run_test(${name})
 endfunction()
 
 # edri_fuzz(name source...): a libFuzzer target, built with -DEDRI_FUZZ=ON.

@@ -25,7 +25,7 @@ static const struct {
     {"health", word_health,
         "health [NODE]            how every manager is, and its last errors"},
     {"reload", word_reload,
-        "reload NODE [MANAGER]    go over to new processes, nothing is lost"},
+        "reload NODE [MANAGER]    go over to new code, nothing is lost"},
     {"dead", word_dead,
         "dead list [NODE]         events whose handlers failed for good\n"
         "  edri dead show NODE NUMBER\n"

@@ -241,6 +241,31 @@ agenda_count(const agenda_t *self)
     return self->ready.count + self->delayed.count + self->in_line;
 }
 
+static void
+heap_each(const heap_t *self, void (*visit)(agenda_entry_t *entry, void *arg),
+    void *arg)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        visit(self->items[i], arg);
+    }
+}
+
+void
+agenda_each(const agenda_t *self,
+    void (*visit)(agenda_entry_t *entry, void *arg), void *arg)
+{
+    size_t cursor = 0;
+    void *value = NULL;
+    heap_each(&self->ready, visit, arg);
+    heap_each(&self->delayed, visit, arg);
+    while (map_next(self->lines, &cursor, NULL, &value)) {
+        const line_t *line = value;
+        for (agenda_entry_t *at = line->first; at != NULL; at = at->next) {
+            visit(at, arg);
+        }
+    }
+}
+
 agenda_entry_t *
 agenda_drop(agenda_t *self)
 {

@@ -67,6 +67,10 @@ int64_t agenda_next(const agenda_t *self);
 // agenda_count is how many entries are in it, ready or not.
 size_t agenda_count(const agenda_t *self);
 
+// agenda_each calls 'visit' for every entry in it, in no order.
+void agenda_each(const agenda_t *self,
+    void (*visit)(agenda_entry_t *entry, void *arg), void *arg);
+
 // agenda_drop takes out any entry, ready or not; NULL when it is empty.  For the
 // end: keys do not matter any more, and nothing may be put or taken after it.
 agenda_entry_t *agenda_drop(agenda_t *self);

@@ -51,6 +51,16 @@ port_asking(const edri_port_t *self)
     return self->first_ask != NULL;
 }
 
+bool
+port_asks_for(const edri_port_t *self, uint32_t edition)
+{
+    const ask_t *ask = self->first_ask;
+    while (ask != NULL && ask->edition != edition) {
+        ask = ask->after;
+    }
+    return ask != NULL;
+}
+
 int64_t
 port_deadline(const edri_port_t *self)
 {
@@ -103,9 +113,12 @@ give(edri_port_t *port, ask_t *ask, edri_answer_t *answer)
         // May ask again on this port; 'ask' is out of the books when last, and
         // gone when the callback cancels it.
         cause_t before = port->cause;
+        uint32_t edition = port->edition;
         port->cause = ask->cause;
+        port->edition = ask->edition;
         ask->fn(ask->user, answer, ask->arg);
         port->cause = before;
+        port->edition = edition;
     }
     if (answer->last) {
         ask->done = true;

@@ -33,8 +33,7 @@ find_type(edri_port_t *self, const edri_type_t *type, typeref_t **ref_p)
     typeref_t *ref = map_get(self->types, (uint64_t)(uintptr_t)type);
     if (ref == NULL) {
         char why[256];
-        edri_err_t err =
-            types_add(self->node->types, type, &ref, why, sizeof why);
+        edri_err_t err = types_add(self->node, type, &ref, why, sizeof why);
         if (err != EDRI_OK) {
             return port_fail(self, err, "%s", why);
         }
@@ -46,6 +45,15 @@ find_type(edri_port_t *self, const edri_type_t *type, typeref_t **ref_p)
     self->last_type = type;
     self->last_ref = *ref_p = ref;
     return EDRI_OK;
+}
+
+void
+port_forget_types(edri_port_t *self)
+{
+    map_destroy(&self->types);
+    self->types = map_new();
+    self->last_type = NULL;
+    self->last_ref = NULL;
 }
 
 // ask_gate asks to be rung when the type's gate opens.
@@ -202,13 +210,28 @@ edri_port_trace(edri_port_t *self, const edri_trace_t *trace)
     return EDRI_OK;
 }
 
-// send_event checks, waits for room, not beyond deadline_ms (-1: none), and puts
-// the envelope into the box; 'env' has its flags and ttl.
-static edri_err_t
-send_event(edri_port_t *self, typeref_t *ref, envelope_t *env, body_t *body,
-    bool no_wait, int64_t deadline_ms)
+// key_of hashes the key of an event.
+static uint64_t
+key_of(const typeref_t *ref, const edri_type_t *type, const body_t *body)
 {
-    const edri_type_t *type = ref->type;
+    const ProtobufCFieldDescriptor *key = ref->key;
+    if (body->message == NULL) {
+        return key_of_body(key, body->data, body->size);
+    }
+    if (type != ref->type) { // another copy, perhaps of another version
+        key = protobuf_c_message_descriptor_get_field_by_name(
+            type->message, type->key);
+    }
+    return key_of_message(key, body->message);
+}
+
+// send_event checks, waits for room, not beyond deadline_ms (-1: none), and puts
+// the envelope into the box; 'env' has its flags and ttl.  'type' is the emitter's,
+// 'ref' what the node knows of it.
+static edri_err_t
+send_event(edri_port_t *self, const edri_type_t *type, typeref_t *ref,
+    envelope_t *env, body_t *body, bool no_wait, int64_t deadline_ms)
+{
     if (self->quit) {
         return port_fail(
             self, EDRI_CLOSED, "%s: the node has stopped", type->name);
@@ -237,9 +260,7 @@ send_event(edri_port_t *self, typeref_t *ref, envelope_t *env, body_t *body,
     }
     if (ref->key != NULL) {
         env->flags |= WIRE_KEYED;
-        env->key = body->message != NULL
-                       ? key_of_message(ref->key, body->message)
-                       : key_of_body(ref->key, body->data, body->size);
+        env->key = key_of(ref, type, body);
     }
     env->type = type->id;
     env->cause = self->cause.event;
@@ -269,7 +290,7 @@ emit(edri_port_t *self, const edri_type_t *type, body_t *body,
     }
     envelope_t env = {.id = ++self->next_id};
     fill_options(&env, type, EDRI_NOTIFICATION, options);
-    return send_event(self, ref, &env, body,
+    return send_event(self, type, ref, &env, body,
         options != NULL && options->no_wait, self->cause.deadline_ms);
 }
 
@@ -422,13 +443,14 @@ begin_request(edri_port_t *self, const edri_type_t *type,
     ask->id = env.id;
     ask->type = type;
     ask->cause = self->cause;
+    ask->edition = self->edition;
     ask->outer = atomic_load(&self->waits_for);
     ask_begin(self, ask);
     if (!ask->heap) { // before anybody can answer
         ask_waits(self, ask);
     }
     body_t body = {.message = message};
-    err = send_event(self, ref, &env, &body, false, ask->deadline_ms);
+    err = send_event(self, type, ref, &env, &body, false, ask->deadline_ms);
     if (err != EDRI_OK) {
         ask_drop(self, ask);
     } else {

@@ -27,7 +27,7 @@ faults_note(
     int64_t at_us = clock_unix_us();
     pthread_mutex_lock(&self->lock);
     fault_t *fault = &self->ring[self->count++ % FAULTS_MAX];
-    fault->type = type;
+    (void)snprintf(fault->type, sizeof fault->type, "%s", type->name);
     fault->err = err;
     fault->at_us = at_us;
     (void)snprintf(

@@ -12,10 +12,11 @@
 #include "edri/type.h"
 
 #define FAULTS_MAX     4
+#define FAULT_TYPE_MAX 128
 #define FAULT_TEXT_MAX 200
 
 typedef struct fault {
-    const edri_type_t *type;
+    char type[FAULT_TYPE_MAX]; // its name, cut off when it is longer
     edri_err_t err;
     int64_t at_us; // wall clock
     char text[FAULT_TEXT_MAX];

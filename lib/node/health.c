@@ -165,7 +165,7 @@ add_faults(Edri__Link__HealthInfo *row, faults_t *faults)
     for (size_t i = 0; i < count; i++) {
         Edri__Link__FaultInfo *fault = mem_new(sizeof *fault);
         edri__link__fault_info__init(fault);
-        fault->type = str_dup(list[i].type->name);
+        fault->type = str_dup(list[i].type);
         fault->error = list[i].err;
         fault->text = str_dup(list[i].text);
         fault->at_us = (uint64_t)list[i].at_us;

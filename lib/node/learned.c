@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// learned.c - event types that others described: a switch, a worker.
+// learned.c - event types whose descriptors are the node's own.
 
 #include "node/learned.h"
 
@@ -26,14 +26,47 @@ learned_clear(learned_t *self)
     (void)pthread_mutex_destroy(&self->lock);
 }
 
+// keep is learned_keep under the lock.
+static void
+keep(learned_t *self, schema_t *schema)
+{
+    self->schemas =
+        mem_resize(self->schemas, (self->count + 1) * sizeof *self->schemas);
+    self->schemas[self->count++] = schema;
+}
+
 void
 learned_keep(learned_t *self, schema_t *schema)
 {
     pthread_mutex_lock(&self->lock);
-    self->schemas =
-        mem_resize(self->schemas, (self->count + 1) * sizeof *self->schemas);
-    self->schemas[self->count++] = schema;
+    keep(self, schema);
     pthread_mutex_unlock(&self->lock);
+}
+
+const edri_type_t *
+learned_copy(
+    learned_t *self, const edri_type_t *type, char *why, size_t why_size)
+{
+    const edri_type_t *copy = NULL;
+    const edri_file_t *file = type->file;
+    pthread_mutex_lock(&self->lock);
+    for (size_t i = 0; i < self->count && copy == NULL; i++) {
+        copy = schema_type(self->schemas[i], type->name);
+        bool same = copy != NULL && memcmp(copy->file->sha256, file->sha256,
+                                        sizeof file->sha256) == 0;
+        copy = same ? copy : NULL;
+    }
+    schema_t *schema = NULL;
+    if (copy == NULL && schema_new((slice_t){file->data, file->size}, &schema,
+                            why, why_size) == EDRI_OK) {
+        keep(self, schema);
+        copy = schema_type(schema, type->name);
+        if (copy == NULL) {
+            (void)snprintf(why, why_size, "%s does not declare it", file->name);
+        }
+    }
+    pthread_mutex_unlock(&self->lock);
+    return copy;
 }
 
 // describes finds the word of a head that holds a file.
@@ -81,7 +114,7 @@ learn(edri_node_t *node, const head_t *head, const Edri__Link__TypeInfo *info,
     const edri_type_t *type =
         err == EDRI_OK ? schema_type(schema, info->name) : NULL;
     if (err == EDRI_OK) {
-        err = types_add(node->types, type, &ref, reason, sizeof reason);
+        err = types_add(node, type, &ref, reason, sizeof reason);
     }
     if (err == EDRI_OK && ref->type == type) {
         learned_keep(&node->learned, schema);

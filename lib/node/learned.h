@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// node/learned.h - event types that others described: a switch, a worker.
+// node/learned.h - event types whose descriptors are the node's own: others
+// described them, a switch or a worker, or the code that has them may be unloaded.
 
 #ifndef NODE_LEARNED_H
 #define NODE_LEARNED_H
@@ -22,6 +23,12 @@ void learned_clear(learned_t *self);
 
 // learned_keep takes a schema over.  Any thread.
 void learned_keep(learned_t *self, schema_t *schema);
+
+// learned_copy returns a type of the node's own that says the same as 'type', made
+// from the file that declares it; NULL, with a text in 'why', when that file is
+// unusable.  Any thread.
+const edri_type_t *learned_copy(
+    learned_t *self, const edri_type_t *type, char *why, size_t why_size);
 
 // learned_offer makes the types that a worker's process emits known to the node;
 // the head has their files, unless the node knows these.  Any thread.  Returns

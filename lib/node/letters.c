@@ -25,6 +25,7 @@ letter_free(letter_t **self_p)
         blob_drop(&self->blob);
         free(self->content);
         free(self->text);
+        free(self->type_name);
         free(self);
     }
 }
@@ -65,7 +66,7 @@ letters_add(
     size_t dropped = 0;
     letter_t *letter = mem_new(sizeof *letter);
     *letter = (letter_t){.type = job->handler->type->id,
-        .type_name = job->handler->type->name,
+        .type_name = str_dup(job->handler->type->name),
         .manager = job->handler->manager,
         .life = job->origin.life,
         .err = err,

@@ -24,9 +24,9 @@ typedef struct letter {
     struct letter *next;
     uint64_t number; // in this node, from 1
     uint64_t type;
-    const char *type_name; // lives as long as the node
-    const char *manager;   // likewise
-    uint64_t life;         // of the emitter; 0: this node
+    char *type_name;
+    const char *manager; // likewise
+    uint64_t life;       // of the emitter; 0: this node
     edri_err_t err;
     char *text; // of the error
     uint32_t tries;

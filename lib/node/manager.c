@@ -18,6 +18,8 @@
 #include "base/queue.h"
 #include "edri/log.h"
 #include "node/ask.h"
+#include "node/pools.h"
+#include "node/renew.h"
 #include "node/retire.h"
 #include "node/turn.h"
 #include "node/watch.h"
@@ -34,13 +36,12 @@ manager_new(edri_node_t *node, const char *name, bool dead)
     self->node = node;
     self->name = str_dup(name != NULL ? name : "");
     self->dead = dead;
-    self->by_type = map_new();
-    self->observers = map_new();
     self->started = queue_new();
     self->orders = queue_new();
     self->crew.manager = self;
     faults_init(&self->faults);
     self->crew.faults = &self->faults;
+    self->now = self->draft = edition_new(&self->crew, 0);
     self->failed = "cannot be started";
     self->wake_fd = -1;
     self->agenda = agenda_new();
@@ -57,16 +58,13 @@ manager_destroy(edri_manager_t **self_p)
     if (self == NULL) {
         return;
     }
-    if (self->destroy_state != NULL) {
-        self->destroy_state(self->crew.state);
+    while (self->ending != NULL) {
+        edition_t *next = self->ending->next;
+        edition_destroy(&self->ending);
+        self->ending = next;
     }
-    for (size_t i = 0; i < self->handler_count; i++) {
-        free(self->handlers[i]);
-    }
-    free(self->handlers);
+    edition_destroy(&self->now);
     free(self->demands);
-    map_destroy(&self->by_type);
-    map_destroy(&self->observers);
     queue_destroy(&self->started);
     queue_destroy(&self->orders);
     watch_destroy(&self->watch);
@@ -80,29 +78,35 @@ manager_destroy(edri_manager_t **self_p)
     free(self);
 }
 
+void
+manager_came_from(edri_manager_t *self, library_t *library)
+{
+    self->now->library = library;
+}
+
 const handler_t *
 manager_handler(const edri_manager_t *self, uint64_t type, bool observes)
 {
-    return map_get(observes ? self->observers : self->by_type, type);
+    return edition_handler(self->now, type, observes);
 }
 
 const crew_t *
 manager_crew(const edri_manager_t *self)
 {
-    return &self->crew;
+    return &self->now->crew;
 }
 
 // ----- the thread
 
 // find_ranks looks whether its methods' types differ in priority.
 static void
-find_ranks(const edri_manager_t *self, edri_port_t *like)
+find_ranks(const edition_t *edition, edri_port_t *like)
 {
     bool any = false;
-    for (size_t i = 0; i < self->handler_count; i++) {
-        const handler_t *handler = self->handlers[i];
+    for (size_t i = 0; i < edition->handler_count; i++) {
+        const handler_t *handler = edition->handlers[i];
         uint8_t priority = handler->type->priority;
-        if (handler->workers.kind == WORKERS_METHOD && !self->apart) {
+        if (handler->workers.kind == WORKERS_METHOD && !edition->apart) {
             if (any && priority != like->priority) {
                 atomic_store(&like->ranked, true);
             }
@@ -115,113 +119,29 @@ find_ranks(const edri_manager_t *self, edri_port_t *like)
 static void
 build_demands(edri_manager_t *self, edri_port_t *like)
 {
-    self->demands = mem_new((self->handler_count + 1) * sizeof(demand_t));
-    for (size_t i = 0; i < self->handler_count; i++) {
-        const handler_t *handler = self->handlers[i];
+    const edition_t *edition = self->now;
+    self->demands = mem_new((edition->handler_count + 1) * sizeof(demand_t));
+    for (size_t i = 0; i < edition->handler_count; i++) {
+        const handler_t *handler = edition->handlers[i];
         self->demands[i] = (demand_t){
             .ref = shared_map_get(self->node->types, handler->type->id),
             .observer = handler->observe != NULL,
-            .pooled = self->apart || handler->workers.kind != WORKERS_METHOD,
+            .pooled = edition->apart || handler->workers.kind != WORKERS_METHOD,
             .replay = handler->replay,
             .replay_age_ms = handler->replay_age_ms};
     }
-    find_ranks(self, like);
+    find_ranks(edition, like);
     like->manager = self->name;
     like->demands = self->demands;
-    like->demand_count = self->handler_count;
-    like->lossy = self->lossy;
-    like->queue = self->queue;
+    like->demand_count = edition->handler_count;
+    like->lossy = edition->lossy;
+    like->queue = edition->queue;
     like->faults = &self->faults;
-    // A program of its own says itself what it does then.
-    like->drains =
-        self->hooks.draining != NULL || (self->apart && self->program != NULL);
-}
-
-// in_house says whether a handler runs in the manager's own process, and there
-// (own) in its own thread.
-static bool
-in_house(const edri_manager_t *self, const handler_t *handler, bool own)
-{
-    unsigned kind = handler->workers.kind;
-    bool alone = kind == WORKERS_METHOD || self->program != NULL;
-    bool here = kind == WORKERS_METHOD || kind == WORKERS_THREADS;
-    return self->apart && here && alone == own;
-}
-
-// add_pool makes and starts a pool for some handlers.
-static edri_err_t
-add_pool(edri_manager_t *self, pool_plan_t *plan, handler_t **handlers,
-    size_t count, const char *what)
-{
-    plan->roster.manager = self->name;
-    plan->roster.what = what;
-    plan->roster.handlers = handlers;
-    plan->roster.handler_count = count;
-    plan->crew = &self->crew;
-    plan->manager = self->port;
-    plan->held = &self->held;
-    plan->wake_fd = self->wake_fd;
-    pool_t *pool = pool_new(plan);
-    self->pools =
-        mem_resize(self->pools, (self->pool_count + 1) * sizeof(pool_t *));
-    self->pools[self->pool_count++] = pool;
-    for (size_t i = 0; i < count; i++) {
-        handlers[i]->pool = pool;
-    }
-    if (plan->roster.house != NULL && plan->roster.first_seat == 0) {
-        house_owner(plan->roster.house, pool_jobs(pool));
-    }
-    return pool_start(pool);
-}
-
-// open_house makes the pool of what the manager's own thread runs elsewhere.
-static edri_err_t
-open_house(edri_manager_t *self)
-{
-    const settings_t *settings = self->node->settings;
-    unsigned seats = 1;
-    size_t count = 0;
-    self->inmates = mem_new((self->handler_count + 1) * sizeof(handler_t *));
-    for (size_t i = 0; i < self->handler_count; i++) {
-        handler_t *handler = self->handlers[i];
-        if (in_house(self, handler, true)) {
-            self->inmates[count++] = handler;
-        } else if (in_house(self, handler, false)) {
-            seats += workers_count(handler->workers);
-        }
-    }
-    self->house = house_new(seats,
-        (restarts_t){
-            .most = (uint32_t)settings_int(settings, "worker.restarts"),
-            .within_ms = settings_int(settings, "worker.restarts_in")},
-        self->wake_fd);
-    pool_plan_t plan = {.workers = EDRI_THREADS(1),
-        .roster = {.program = self->program, .house = self->house}};
-    return add_pool(self, &plan, self->inmates, count, self->name);
-}
-
-// start_pools makes the pools of all handlers that have one.
-static edri_err_t
-start_pools(edri_manager_t *self)
-{
-    unsigned seat = 1;
-    edri_err_t err = self->apart ? open_house(self) : EDRI_OK;
-    for (size_t i = 0; i < self->handler_count && err == EDRI_OK; i++) {
-        handler_t *handler = self->handlers[i];
-        pool_plan_t plan = {.workers = handler->workers,
-            .roster = {.program = handler->program,
-                .fresh = handler->workers.kind == WORKERS_FRESH}};
-        if (handler->pool != NULL || handler->workers.kind == WORKERS_METHOD) {
-            continue;
-        }
-        if (in_house(self, handler, false)) {
-            plan.roster.house = self->house;
-            plan.roster.first_seat = seat;
-            seat += workers_count(handler->workers);
-        }
-        err = add_pool(self, &plan, &self->handlers[i], 1, handler->type->name);
-    }
-    return err;
+    // A program of its own says itself what it does then; a plugin may have another
+    // hook by then.
+    like->drains = edition->hooks.draining != NULL ||
+                   edition->library != NULL ||
+                   (edition->apart && self->section.program != NULL);
 }
 
 // leave_all ends what has waited to the end.
@@ -242,49 +162,23 @@ leave_all(edri_manager_t *self)
     }
 }
 
-// begin_own makes what the manager's thread has for itself, if it runs anything.
-static edri_err_t
-begin_own(edri_manager_t *self)
-{
-    for (size_t i = 0; i < self->handler_count && !self->apart; i++) {
-        if (self->handlers[i]->workers.kind == WORKERS_METHOD) {
-            return crew_begin(&self->crew, &self->worker);
-        }
-    }
-    return EDRI_OK;
-}
-
 edri_err_t
 manager_open(edri_manager_t *self)
 {
     edri_port_t like = {0};
-    if (manager_has_processes(self)) {
+    if (manager_has_processes(self) || self->now->library != NULL) {
         self->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     }
     build_demands(self, &like);
     self->watch_ms = -1;
     self->arena = arena_new();
     self->port = port_new(self->node, &like);
-    edri_err_t err = self->port != NULL ? begin_own(self) : EDRI_SYSTEM;
+    edri_err_t err =
+        self->port != NULL ? edition_begin_worker(self->now) : EDRI_SYSTEM;
     // A process of its own is there for the hook, which comes later.
-    return err == EDRI_OK && !self->apart ? start_pools(self) : err;
-}
-
-// watch_pools looks for threads that are stuck, when it is time.
-static void
-watch_pools(edri_manager_t *self)
-{
-    int64_t now_ms = clock_ms();
-    if (self->watch_ms > now_ms) {
-        return;
-    }
-    self->watch_ms = -1;
-    for (size_t i = 0; i < self->pool_count; i++) {
-        int64_t next_ms = pool_watch(self->pools[i], now_ms);
-        if (next_ms >= 0 && (self->watch_ms < 0 || next_ms < self->watch_ms)) {
-            self->watch_ms = next_ms;
-        }
-    }
+    return err == EDRI_OK && !self->now->apart
+               ? pools_start(self, self->now, NULL)
+               : err;
 }
 
 // tell_drain calls the hook when the router has asked for it.
@@ -312,7 +206,8 @@ wait_bell(edri_manager_t *self, int64_t until_ms)
 {
     zmq_pollitem_t items[3]; // the first is the port's
     uint64_t count = 0;
-    bool watches = self->watch != NULL && self->is_ready && !self->renewing;
+    bool watches =
+        self->watch != NULL && self->now->is_ready && !self->renewing;
     if (self->wake_fd < 0) {
         return port_sleep(self->port, until_ms);
     }
@@ -342,67 +237,6 @@ sleep_on(edri_manager_t *self, bool may_wait)
     }
 }
 
-// end_renewal says how it went to whoever asked for it.
-static void
-end_renewal(edri_manager_t *self, edri_err_t err, const char *text)
-{
-    edri_port_t *port = self->port;
-    self->renewing = false;
-    if (err == EDRI_OK) {
-        edri_log_info("MANAGER-RELOADED", "manager=%s", self->name);
-    } else {
-        edri_log_error("MANAGER-RELOAD", "manager=%s error=%s text=\"%s\"",
-            self->name, edri_err_name(err), text);
-    }
-    if (atomic_load(&port->renew) == RENEW_ASKED) {
-        port->renew_err = err;
-        free(port->renew_text);
-        port->renew_text = str_dup(text);
-        atomic_store(&port->renew, RENEW_DONE);
-        port_ring(port, NULL, 0);
-    }
-}
-
-static void
-begin_renewal(edri_manager_t *self)
-{
-    for (size_t i = 0; i < self->pool_count; i++) {
-        self->renewing = pool_renew(self->pools[i]) || self->renewing;
-    }
-    if (!self->renewing) {
-        end_renewal(self, EDRI_INVAL,
-            "it runs in the node itself: what runs in processes can be "
-            "reloaded ('run = process', 'mode = processes:N')");
-    }
-}
-
-// tend_renewal renews the processes when somebody wants it, and says when that is
-// done.
-static void
-tend_renewal(edri_manager_t *self)
-{
-    bool asked = atomic_load_explicit(
-                     &self->port->renew, memory_order_relaxed) == RENEW_ASKED;
-    edri_err_t worst = EDRI_OK;
-    const char *text = "";
-    if (!self->renewing) {
-        if (watch_changed(self->watch) || asked) {
-            begin_renewal(self);
-        }
-        return;
-    }
-    for (size_t i = 0; i < self->pool_count; i++) {
-        const char *why = NULL;
-        edri_err_t err = pool_renewed(self->pools[i], &why);
-        if (err == EDRI_AGAIN) {
-            return;
-        }
-        text = worst == EDRI_OK && err != EDRI_OK ? why : text;
-        worst = worst == EDRI_OK ? err : worst;
-    }
-    end_renewal(self, worst, text);
-}
-
 // heed_health ends a process of its own that the node has found stuck.
 static void
 heed_health(edri_manager_t *self)
@@ -423,10 +257,10 @@ manager_step(edri_manager_t *self, bool may_wait)
 {
     turn_resume(self);
     tell_drain(self);
-    tend_renewal(self);
+    renew_tend(self);
     heed_health(self);
-    if (self->pool_count > 0) {
-        watch_pools(self);
+    if (self->now->pool_count > 0 || self->ending != NULL) {
+        pools_watch(self);
     }
     // What has come meanwhile may be more urgent than what waits.
     bool ready = agenda_next(self->agenda) == 0;
@@ -440,26 +274,6 @@ manager_step(edri_manager_t *self, bool may_wait)
            (self->house == NULL || !house_closed(self->house));
 }
 
-// end_pools ends all pools; the own process's is the last.
-static void
-end_pools(edri_manager_t *self, jobs_t *left)
-{
-    if (self->house != NULL) {
-        house_stop(self->house);
-    }
-    while (self->pool_count > 0) {
-        pool_destroy(&self->pools[--self->pool_count], left);
-    }
-    for (size_t i = 0; i < self->handler_count; i++) {
-        self->handlers[i]->pool = NULL;
-    }
-    house_destroy(&self->house);
-    free(self->pools);
-    free(self->inmates);
-    self->pools = NULL;
-    self->inmates = NULL;
-}
-
 // close_down ends a manager whose own process has ended too often.
 static void
 close_down(edri_manager_t *self)
@@ -471,7 +285,7 @@ close_down(edri_manager_t *self)
         "manager %s was closed, its process had ended more often than "
         "worker.restarts allows: %s",
         self->name, house_why(self->house, &err));
-    end_pools(self, &ended);
+    pools_end(self, self->now, &ended);
     retire(self, &ended, self->why);
     jobs_clear(&ended);
 }
@@ -479,13 +293,12 @@ close_down(edri_manager_t *self)
 void
 manager_close(edri_manager_t *self)
 {
-    if (self->renewing && self->port != NULL) {
-        end_renewal(self, EDRI_CLOSED, "the manager ends");
-    }
-    end_pools(self, NULL);
+    edition_t *edition = self->now;
+    renew_close(self);
+    pools_end(self, edition, NULL);
     leave_all(self);
-    crew_end(&self->crew, &self->worker);
-    if (self->is_ready && !self->apart) {
+    crew_end(&edition->crew, &edition->worker);
+    if (edition->is_ready && !edition->apart) {
         manager_call_stopped(self);
     }
     edri_port_destroy(&self->port);
@@ -503,7 +316,7 @@ static edri_err_t
 move_out(edri_manager_t *self)
 {
     const char *why = NULL;
-    edri_err_t err = start_pools(self);
+    edri_err_t err = pools_start(self, self->now, NULL);
     err = err == EDRI_OK ? house_begun(self->house, &why) : err;
     while (err == EDRI_AGAIN) {
         (void)wait_bell(self, -1);
@@ -524,11 +337,11 @@ become_ready(edri_manager_t *self)
     if (queue_take(self->orders) == NULL) {
         return false;
     }
-    self->err =
-        self->apart ? move_out(self) : manager_call_started(self, self->port);
-    self->is_ready = self->err == EDRI_OK;
+    self->err = self->now->apart ? move_out(self)
+                                 : manager_call_started(self, self->port);
+    self->now->is_ready = self->err == EDRI_OK;
     queue_put(self->started, &word);
-    return self->is_ready;
+    return self->err == EDRI_OK;
 }
 
 static void *
@@ -585,25 +398,19 @@ edri_err_t
 manager_call_started(edri_manager_t *self, edri_port_t *port)
 {
     self->failed = "its hook, started, failed";
-    return self->hooks.started != NULL
-               ? self->hooks.started(self, port, self->crew.state)
-               : EDRI_OK;
+    return edition_call_started(self->now, port);
 }
 
 void
 manager_call_draining(edri_manager_t *self, edri_port_t *port)
 {
-    if (self->hooks.draining != NULL) {
-        self->hooks.draining(self, port, self->crew.state);
-    }
+    edition_call_draining(self->now, port);
 }
 
 void
 manager_call_stopped(edri_manager_t *self)
 {
-    if (self->hooks.stopped != NULL) {
-        self->hooks.stopped(self, self->crew.state);
-    }
+    edition_call_stopped(self->now);
 }
 
 char *

@@ -5,11 +5,16 @@
 #define NODE_MANAGER_H
 
 #include "edri/manager.h"
+#include "node/library.h"
 #include "node/node.h"
 
 // manager_new makes a manager; name is copied.  'dead' managers take every
 // call and never run.
 edri_manager_t *manager_new(edri_node_t *node, const char *name, bool dead);
+
+// manager_came_from says that its code is a library's, which it takes over: it sets
+// the manager up next.
+void manager_came_from(edri_manager_t *self, library_t *library);
 
 // manager_configure lets the configuration say who runs its handlers.  Returns
 // EDRI_OK or EDRI_INVAL: the node's error names file and line.

@@ -3,7 +3,6 @@
 
 #include "node/node.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -156,10 +155,6 @@ edri_node_destroy(edri_node_t **self_p)
     shared_map_destroy(&self->types, free);
     shared_map_destroy(&self->ports, NULL);
     settings_destroy(&self->settings);
-    for (size_t i = 0; i < self->plugin_count; i++) {
-        (void)dlclose(self->plugins[i]);
-    }
-    free(self->plugins);
     free(self->program);
     if (self->wake_fd >= 0) {
         (void)close(self->wake_fd);
@@ -210,7 +205,12 @@ edri_manager_t *
 edri_node_manager(edri_node_t *self, const char *name)
 {
     bool fine = false;
-    if (atomic_load(&self->phase) != PHASE_SETUP) {
+    if (self->loading) {
+        (void)node_fail(self, EDRI_STATE,
+            "manager %s: a plugin sets up the manager that it is given, and no "
+            "other: name it in a section of its own",
+            name != NULL ? name : "");
+    } else if (atomic_load(&self->phase) != PHASE_SETUP) {
         (void)node_fail(self, EDRI_STATE,
             "manager %s: the node has started already",
             name != NULL ? name : "");

@@ -81,11 +81,10 @@ struct edri_node {
     bool wants_help;
     bool wants_health;
     bool signals;         // edri_node_run took SIGTERM and SIGINT
+    bool loading;         // a plugin sets up its manager
     edri_err_t first_err; // of the setting-up
     char *first_error;
-    char *error;    // of the last failed call
-    void **plugins; // dlopen handles
-    size_t plugin_count;
+    char *error;         // of the last failed call
     learned_t learned;   // types that others described
     uint64_t ask_number; // of edri_network_new
 };

@@ -3,42 +3,31 @@
 
 #include "edri/plugin.h"
 
-#include <dlfcn.h>
-#include <unistd.h>
-
-#include "base/alloc.h"
+#include "node/library.h"
+#include "node/manager.h"
 #include "node/section.h"
-
-typedef edri_err_t plugin_fn(edri_manager_t *manager);
 
 edri_err_t
 edri_node_load(edri_node_t *self, const char *name, const char *path)
 {
-    // A plain name is looked for where libraries are; dlopen knows where.
-    if (strchr(path, '/') != NULL && access(path, R_OK) != 0) {
-        return node_fail(self, EDRI_NOT_FOUND,
-            "plugin %s of manager %s: no such file", path, name);
+    char why[512];
+    section_t section;
+    edri_err_t err = section_read(self, name, &section);
+    if (err != EDRI_OK) {
+        return err;
     }
-    void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (handle == NULL) {
+    // What is watched is expected to be written to.
+    library_t *library = library_open(path, section.watched, why, sizeof why);
+    if (library == NULL) {
         return node_fail(
-            self, EDRI_NOT_FOUND, "plugin of manager %s: %s", name, dlerror());
+            self, EDRI_NOT_FOUND, "plugin of manager %s: %s", name, why);
     }
-    self->plugins = mem_resize(
-        self->plugins, (self->plugin_count + 1) * sizeof *self->plugins);
-    self->plugins[self->plugin_count++] = handle;
-    // POSIX lets dlsym give functions; the union keeps ISO C content.
-    union {
-        void *object;
-        plugin_fn *function;
-    } symbol = {dlsym(handle, "edri_plugin")};
-    if (symbol.object == NULL) {
-        return node_fail(self, EDRI_NOT_FOUND,
-            "plugin %s of manager %s: it does not define edri_plugin", path,
-            name);
-    }
+    edri_manager_t *manager = edri_node_manager(self, name);
     edri_err_t before = self->first_err;
-    edri_err_t err = symbol.function(edri_node_manager(self, name));
+    manager_came_from(manager, library);
+    self->loading = true;
+    err = library_plugin(library)(manager);
+    self->loading = false;
     if (err != EDRI_OK && self->first_err == before) {
         return node_fail(self, err, "plugin %s of manager %s: %s", path, name,
             edri_err_text(err));

@@ -120,6 +120,7 @@ struct edri_port {
     typeref_t *last_ref;
     uint64_t next_id;
     uint64_t last_request;
+    uint32_t edition; // of the code that asks now (edition.h); 0: there is one
     map_t *asks;      // id → ask_t that waits
     ask_t *first_ask; // by deadline, earliest first
     ask_t *last_ask;
@@ -188,8 +189,14 @@ void port_answer(edri_port_t *self, const reader_t *at);
 size_t port_expire(edri_port_t *self, int64_t now_ms);
 int64_t port_deadline(const edri_port_t *self);
 
-// port_asking says whether callbacks are outstanding.
+// port_asking says whether callbacks are outstanding; port_asks_for: those of one
+// edition.
 bool port_asking(const edri_port_t *self);
+bool port_asks_for(const edri_port_t *self, uint32_t edition);
+
+// port_forget_types forgets where the types stand that it has emitted: their code is
+// about to be unloaded.
+void port_forget_types(edri_port_t *self);
 
 // port_has_load says whether port_next_load would find something; it does not
 // arm the box.

@@ -130,8 +130,9 @@ static void
 answer(struct reload *self)
 {
     if (self->all && self->answer->n_reloads == 0) {
-        add_row(
-            self, "", EDRI_NOT_FOUND, "nothing of this node runs in processes");
+        add_row(self, "", EDRI_NOT_FOUND,
+            "nothing of this node can be reloaded: all is part of "
+            "its program");
     }
     if (self->link->opened == self->opened) {
         control_t word = EDRI__LINK__CONTROL__INIT;

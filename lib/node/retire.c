@@ -16,7 +16,7 @@ gather_load(edri_manager_t *self, jobs_t *jobs, bool replies_done)
     while (reader_next(&at, &env)) {
         bool observed = (env.flags & WIRE_OBSERVED) != 0;
         const handler_t *handler =
-            map_get(observed ? self->observers : self->by_type, env.type);
+            edition_handler(self->now, env.type, observed);
         bool reply = envelope_kind(env.flags) == EDRI_REPLY && !observed;
         if (reply && !replies_done) {
             port_answer(self->port, &at);

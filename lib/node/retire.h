@@ -5,7 +5,7 @@
 #ifndef NODE_RETIRE_H
 #define NODE_RETIRE_H
 
-#include "node/turn.h"
+#include "node/manager_impl.h"
 
 // retire leaves the network with the manager's port and gathers what waits; 'ended'
 // are jobs of its pools, which have ended.  'why' is kept until the port has been

@@ -6,10 +6,39 @@
 #include <sys/stat.h>
 
 #include "base/alloc.h"
-#include "node/section.h"
-#include "node/turn.h"
+#include "node/manager_impl.h"
 #include "node/watch.h"
 #include "node/work/workers.h"
+
+// ----- by code
+
+// in_setup says whether the manager's code may set it up now: before the node
+// starts, or when it is the next edition's (renew.h).
+static bool
+in_setup(const edri_manager_t *self)
+{
+    return self != NULL && (self->draft != self->now ||
+                               atomic_load(&self->node->phase) == PHASE_SETUP);
+}
+
+// fail keeps what is wrong with the set-up, as the node's error or the edition's.
+// Returns 'err'.
+static edri_err_t __attribute__((format(printf, 3, 4)))
+fail(edri_manager_t *self, edri_err_t err, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *text = str_vprintf(format, args);
+    va_end(args);
+    if (self->draft == self->now) {
+        (void)node_fail(self->node, err, "manager %s: %s", self->name, text);
+    } else if (self->draft->err == EDRI_OK) {
+        self->draft->err = err;
+        (void)edri_manager_fail(self, err, "%s", text);
+    }
+    free(text);
+    return err;
+}
 
 // usable says whether the manager may still be set up with that type, and
 // makes the type known to the node as *ref_p.
@@ -19,33 +48,25 @@ usable(edri_manager_t *self, const edri_type_t *type, typeref_t **ref_p)
     if (self == NULL) {
         return EDRI_INVAL;
     }
-    if (atomic_load(&self->node->phase) != PHASE_SETUP) {
-        return node_fail(self->node, EDRI_STATE,
-            "manager %s: the node has started already", self->name);
+    if (!in_setup(self)) {
+        return fail(self, EDRI_STATE, "the node has started already");
     }
     char why[256];
-    edri_err_t err = types_add(self->node->types, type, ref_p, why, sizeof why);
-    if (err != EDRI_OK) {
-        return node_fail(self->node, err, "manager %s: %s", self->name, why);
-    }
-    return EDRI_OK;
+    edri_err_t err = types_add(self->node, type, ref_p, why, sizeof why);
+    return err == EDRI_OK ? EDRI_OK : fail(self, err, "%s", why);
 }
 
 static edri_err_t
-add_handler(edri_manager_t *self, map_t *map, handler_t handler)
+add_handler(edri_manager_t *self, handler_t handler)
 {
-    if (map_get(map, handler.type->id) != NULL) {
-        return node_fail(self->node, EDRI_EXISTS,
-            "manager %s: %s has a handler already", self->name,
-            handler.type->name);
-    }
     handler_t *mine = mem_new(sizeof *mine);
     *mine = handler;
     mine->manager = self->name;
-    (void)map_put(map, handler.type->id, mine);
-    self->handlers = mem_resize(
-        self->handlers, (self->handler_count + 1) * sizeof *self->handlers);
-    self->handlers[self->handler_count++] = mine;
+    edri_err_t err = edition_add(self->draft, mine);
+    if (err != EDRI_OK) {
+        free(mine);
+        return fail(self, err, "%s has a handler already", handler.type->name);
+    }
     return EDRI_OK;
 }
 
@@ -60,12 +81,11 @@ edri_manager_handle(edri_manager_t *self, const edri_type_t *type,
     }
     bool fits = workers_fit(workers);
     if (call == NULL || fn == NULL || !fits) {
-        return node_fail(self->node, EDRI_INVAL, "manager %s: %s: %s",
-            self->name, type->name,
+        return fail(self, EDRI_INVAL, "%s: %s", type->name,
             fits ? "no handler"
                  : "EDRI_THREADS and EDRI_PROCESSES take 1 to 256");
     }
-    err = add_handler(self, self->by_type,
+    err = add_handler(self,
         (handler_t){.type = type, .call = call, .fn = fn, .workers = workers});
     if (err == EDRI_OK) {
         atomic_store(&ref->handled, true);
@@ -83,12 +103,11 @@ edri_manager_observe(edri_manager_t *self, const edri_type_t *type,
         return err;
     }
     if (call == NULL || fn == NULL || type->kind != EDRI_REQUEST) {
-        return node_fail(self->node, EDRI_INVAL, "manager %s: %s: %s",
-            self->name, type->name,
+        return fail(self, EDRI_INVAL, "%s: %s", type->name,
             type->kind != EDRI_REQUEST ? "only replies can be observed"
                                        : "no observer");
     }
-    return add_handler(self, self->observers,
+    return add_handler(self,
         (handler_t){
             .type = type, .observe = call, .fn = fn, .workers = EDRI_METHOD});
 }
@@ -102,10 +121,9 @@ edri_manager_replay(
     if (err != EDRI_OK) {
         return err;
     }
-    handler_t *handler = map_get(self->by_type, type->id);
+    handler_t *handler = edition_handler(self->draft, type->id, false);
     if (handler == NULL || !type->retained) {
-        return node_fail(self->node, EDRI_INVAL, "manager %s: %s: %s",
-            self->name, type->name,
+        return fail(self, EDRI_INVAL, "%s: %s", type->name,
             handler == NULL ? "handle the type before asking for its past"
                             : "the type is not retained (option retain)");
     }
@@ -124,50 +142,48 @@ edri_manager_emits(edri_manager_t *self, const edri_type_t *type)
 edri_err_t
 edri_manager_lossy(edri_manager_t *self)
 {
-    if (self == NULL || atomic_load(&self->node->phase) != PHASE_SETUP) {
+    if (!in_setup(self)) {
         return EDRI_STATE;
     }
-    self->lossy = true;
+    self->draft->lossy = true;
     return EDRI_OK;
 }
 
 edri_err_t
 edri_manager_own_process(edri_manager_t *self)
 {
-    if (self == NULL || atomic_load(&self->node->phase) != PHASE_SETUP) {
+    if (!in_setup(self)) {
         return EDRI_STATE;
     }
-    self->apart = true;
+    self->draft->apart = true;
     return EDRI_OK;
 }
 
 edri_err_t
 edri_manager_queue(edri_manager_t *self, size_t bytes)
 {
-    if (self == NULL || atomic_load(&self->node->phase) != PHASE_SETUP) {
+    if (!in_setup(self)) {
         return EDRI_STATE;
     }
     if (bytes < (size_t)QUEUE_MIN || bytes > (size_t)QUEUE_MAX) {
-        return node_fail(self->node, EDRI_INVAL,
-            "manager %s: a queue of %zu bytes: 4 KiB to 16 GiB are expected",
-            self->name, bytes);
+        return fail(self, EDRI_INVAL,
+            "a queue of %zu bytes: 4 KiB to 16 GiB are expected", bytes);
     }
-    self->queue = bytes;
+    self->draft->queue = bytes;
     return EDRI_OK;
 }
 
 edri_err_t
 edri_manager_time_limit(edri_manager_t *self, uint32_t ms)
 {
-    if (self == NULL || atomic_load(&self->node->phase) != PHASE_SETUP) {
+    if (!in_setup(self)) {
         return EDRI_STATE;
     }
     if (ms > TIME_MAX_MS) {
-        return node_fail(self->node, EDRI_INVAL,
-            "manager %s: a time limit of %u ms: 24 h at most are expected",
-            self->name, ms);
+        return fail(self, EDRI_INVAL,
+            "a time limit of %u ms: 24 h at most are expected", ms);
     }
-    self->limit_ms = ms;
+    self->draft->limit_ms = ms;
     return EDRI_OK;
 }
 
@@ -175,11 +191,11 @@ edri_err_t
 edri_manager_set_state(
     edri_manager_t *self, void *state, void (*destroy)(void *state))
 {
-    if (self == NULL || atomic_load(&self->node->phase) != PHASE_SETUP) {
+    if (!in_setup(self)) {
         return EDRI_STATE;
     }
-    self->crew.state = state;
-    self->destroy_state = destroy;
+    self->draft->crew.state = state;
+    self->draft->destroy_state = destroy;
     return EDRI_OK;
 }
 
@@ -187,25 +203,24 @@ edri_err_t
 edri_manager_worker_state(
     edri_manager_t *self, edri_worker_begin_fn *begin, edri_worker_end_fn *end)
 {
-    if (self == NULL || atomic_load(&self->node->phase) != PHASE_SETUP) {
+    if (!in_setup(self)) {
         return EDRI_STATE;
     }
     if (begin == NULL) {
-        return node_fail(self->node, EDRI_INVAL,
-            "manager %s: a state of the workers needs 'begin'", self->name);
+        return fail(self, EDRI_INVAL, "a state of the workers needs 'begin'");
     }
-    self->crew.begin = begin;
-    self->crew.end = end;
+    self->draft->crew.begin = begin;
+    self->draft->crew.end = end;
     return EDRI_OK;
 }
 
 edri_err_t
 edri_manager_hooks(edri_manager_t *self, const edri_hooks_t *hooks)
 {
-    if (self == NULL || atomic_load(&self->node->phase) != PHASE_SETUP) {
+    if (!in_setup(self)) {
         return EDRI_STATE;
     }
-    self->hooks = hooks != NULL ? *hooks : (edri_hooks_t){0};
+    self->draft->hooks = hooks != NULL ? *hooks : (edri_hooks_t){0};
     return EDRI_OK;
 }
 
@@ -242,50 +257,73 @@ edri_manager_node(const edri_manager_t *self)
     return self->node;
 }
 
+// ----- by the configuration
+
 // runs_processes says whether handlers run in processes that a program can be.
 static bool
-runs_processes(const edri_manager_t *self, const handler_t *handler)
+runs_processes(const edition_t *edition, const handler_t *handler)
 {
-    return self->apart || handler->workers.kind == WORKERS_PROCESSES ||
+    return edition->apart || handler->workers.kind == WORKERS_PROCESSES ||
            handler->workers.kind == WORKERS_FRESH;
 }
 
 bool
 manager_has_processes(const edri_manager_t *self)
 {
-    bool any = self->apart;
-    for (size_t i = 0; i < self->handler_count; i++) {
-        any = any || runs_processes(self, self->handlers[i]);
+    bool any = self->now->apart;
+    for (size_t i = 0; i < self->now->handler_count; i++) {
+        any = any || runs_processes(self->now, self->now->handlers[i]);
     }
     return any;
 }
 
-// configure_handler lets the configuration say who runs it.
-static edri_err_t
+// configure_handler lets the configuration say who runs it.  Returns false when it
+// names a program that nobody would run.
+static bool
 configure_handler(
-    edri_manager_t *self, handler_t *handler, const section_t *section)
+    const edri_manager_t *self, edition_t *edition, handler_t *handler)
 {
-    handler->limit_ms = self->limit_ms;
+    const section_t *section = &self->section;
+    handler->limit_ms = edition->limit_ms;
     if (handler->observe != NULL) {
-        return EDRI_OK; // observers are methods
+        return true; // observers are methods
     }
     if (section->has_mode) {
         handler->workers = section->mode;
     }
     handler->program = section->program;
-    if (section->program != NULL && !runs_processes(self, handler)) {
-        return section_refuse(self->node, self->name, "program",
-            "handlers in processes are expected; add 'mode = processes:N', "
-            "'mode = fresh' or 'run = process'");
+    bool apart = runs_processes(edition, handler);
+    if (apart && self->node->worker == NULL) {
+        // Nothing here may need the code of those that run elsewhere.
+        const typeref_t *ref =
+            shared_map_get(self->node->types, handler->type->id);
+        handler->type = ref->type;
     }
-    return EDRI_OK;
+    return section->program == NULL || apart;
 }
 
-// watch_files watches what its processes run: a plugin, the files that a command
-// line names, or this program.
-static edri_err_t
-watch_files(edri_manager_t *self, const section_t *section)
+edri_err_t
+setup_configure(edri_manager_t *self, edition_t *edition)
 {
+    const section_t *section = &self->section;
+    edition->queue =
+        section->queue >= 0 ? (size_t)section->queue : edition->queue;
+    edition->limit_ms = section->limit_ms >= 0 ? (uint32_t)section->limit_ms
+                                               : edition->limit_ms;
+    edition->apart = section->has_run ? section->apart : edition->apart;
+    bool fine = true;
+    for (size_t i = 0; i < edition->handler_count; i++) {
+        fine = configure_handler(self, edition, edition->handlers[i]) && fine;
+    }
+    return fine ? EDRI_OK : EDRI_INVAL;
+}
+
+// watch_files watches what runs: a plugin, the files that a command line names, or
+// this program.
+static edri_err_t
+watch_files(edri_manager_t *self)
+{
+    const section_t *section = &self->section;
     const char *text = section->program != NULL  ? section->program
                        : section->plugin != NULL ? section->plugin
                                                  : self->node->program;
@@ -311,28 +349,25 @@ watch_files(edri_manager_t *self, const section_t *section)
 edri_err_t
 manager_configure(edri_manager_t *self)
 {
-    section_t section;
+    section_t *section = &self->section;
     if (self->dead) {
         return EDRI_OK;
     }
-    edri_err_t err = section_read(self->node, self->name, &section);
-    if (err == EDRI_OK) {
-        self->queue = section.queue >= 0 ? (size_t)section.queue : self->queue;
-        self->limit_ms =
-            section.limit_ms >= 0 ? (uint32_t)section.limit_ms : self->limit_ms;
-        self->apart = section.has_run ? section.apart : self->apart;
-        self->program = section.program;
+    edri_err_t err = section_read(self->node, self->name, section);
+    if (err == EDRI_OK && setup_configure(self, self->now) != EDRI_OK) {
+        err = section_refuse(self->node, self->name, "program",
+            "handlers in processes are expected; add 'mode = processes:N', "
+            "'mode = fresh' or 'run = process'");
     }
-    for (size_t i = 0; i < self->handler_count && err == EDRI_OK; i++) {
-        err = configure_handler(self, self->handlers[i], &section);
-    }
-    if (err == EDRI_OK && section.watched && !manager_has_processes(self)) {
+    if (err == EDRI_OK && section->watched && self->now->library == NULL &&
+        !manager_has_processes(self)) {
         err = section_refuse(self->node, self->name, "watch",
-            "what runs in processes can be reloaded; add 'run = process' or "
-            "'mode = processes:N'");
+            "plugins, and what runs in processes, can be reloaded; this is "
+            "part "
+            "of the program: add 'run = process' or 'mode = processes:N'");
     }
-    if (err == EDRI_OK && section.watched && self->node->worker == NULL) {
-        err = watch_files(self, &section);
+    if (err == EDRI_OK && section->watched && self->node->worker == NULL) {
+        err = watch_files(self);
     }
     return err;
 }

@@ -15,8 +15,7 @@ system_wanted(router_t *router, const edri_type_t *type)
 {
     typeref_t *ref = NULL;
     char why[200];
-    if (types_add(router->node->types, type, &ref, why, sizeof why) !=
-        EDRI_OK) {
+    if (types_add(router->node, type, &ref, why, sizeof why) != EDRI_OK) {
         return false;
     }
     const route_t *route = route_find(router, type->id);

@@ -63,6 +63,9 @@ turn_resume(edri_manager_t *self)
         job_t *job = lists[i];
         while (job != NULL) {
             job_t *next = job->next;
+            const handler_t *old = job->handler; // it may be of a past edition
+            job->handler =
+                edition_handler(self->now, old->type->id, old->observe != NULL);
             if (job->handler->pool != NULL) {
                 pool_again(job->handler->pool, job);
             } else {
@@ -78,8 +81,8 @@ static edri_task_t
 new_task(const edri_manager_t *self, const handler_t *handler)
 {
     return (edri_task_t){.port = self->port,
-        .crew = &self->crew,
-        .worker = self->worker,
+        .crew = &self->now->crew,
+        .worker = self->now->worker,
         .handler = handler,
         .arena = self->arena};
 }
@@ -240,8 +243,7 @@ dispatch(edri_manager_t *self, const reader_t *at, const envelope_t *env,
     int64_t now_ms)
 {
     bool observed = (env->flags & WIRE_OBSERVED) != 0;
-    handler_t *handler =
-        map_get(observed ? self->observers : self->by_type, env->type);
+    handler_t *handler = edition_handler(self->now, env->type, observed);
     size_t weight = at->item.len;
     if (at->blob_p != NULL) {
         weight += blob_size(*at->blob_p);

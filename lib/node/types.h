@@ -16,9 +16,11 @@
 
 #include "base/shared_map.h"
 #include "edri/err.h"
+#include "edri/node.h"
 #include "edri/type.h"
 
-// typeref_t is one type as this node knows it; it lives as long as the node.
+// typeref_t is one type as this node knows it; it lives as long as the node, and so
+// does what 'type' points to: of a plugin, which may be unloaded, it is a copy.
 typedef struct typeref {
     const edri_type_t *type;
     const ProtobufCFieldDescriptor *key; // the key field, or NULL
@@ -30,7 +32,7 @@ typedef struct typeref {
 // Returns EDRI_OK; EDRI_INVAL for an unusable descriptor; EDRI_MISMATCH when
 // the node knows the same name with another shape: 'why' says which field.
 // Any thread.
-edri_err_t types_add(shared_map_t *types, const edri_type_t *type,
+edri_err_t types_add(edri_node_t *node, const edri_type_t *type,
     typeref_t **ref_p, char *why, size_t why_size) EDRI_MUST_CHECK;
 
 #endif

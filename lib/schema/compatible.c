@@ -118,3 +118,37 @@ schema_compatible(const edri_type_t *known, const edri_type_t *other, char *why,
     map_destroy(&comparison.seen);
     return err;
 }
+
+edri_err_t
+schema_same_options(const edri_type_t *known, const edri_type_t *other,
+    char *why, size_t why_size)
+{
+    // What no event of the type comes to may say anything.
+    bool asks = known->kind == EDRI_REQUEST;
+    bool keeps = known->retained && other->retained;
+    bool tries = known->attempts > 1 && other->attempts > 1;
+    const struct {
+        const char *name;
+        bool differs;
+    } rows[] = {
+        {"deliver", known->deliver != other->deliver},
+        {"overflow", known->overflow != other->overflow},
+        {"shareable", known->shareable != other->shareable},
+        {"idempotent", known->idempotent != other->idempotent},
+        {"priority", known->priority != other->priority},
+        {"timeout", asks && known->timeout_ms != other->timeout_ms},
+        {"retain", known->retained != other->retained ||
+                       (keeps && (known->retain_count != other->retain_count ||
+                                     known->retain_ms != other->retain_ms))},
+        {"retry", (known->attempts > 1 || other->attempts > 1) &&
+                      (!tries || known->attempts != other->attempts ||
+                          known->backoff_ms != other->backoff_ms ||
+                          known->backoff_max_ms != other->backoff_max_ms)},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (rows[i].differs) {
+            return differ(known->name, rows[i].name, why, why_size);
+        }
+    }
+    return EDRI_OK;
+}

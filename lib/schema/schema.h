@@ -44,4 +44,10 @@ const ProtobufCMessageDescriptor *schema_message(
 edri_err_t schema_compatible(const edri_type_t *known, const edri_type_t *other,
     char *why, size_t why_size) EDRI_MUST_CHECK;
 
+// schema_same_options compares the rest of what option (edri.event) says: how a type
+// is delivered, kept and tried again.  Returns EDRI_OK, or EDRI_MISMATCH: 'why' names
+// the first that differs.
+edri_err_t schema_same_options(const edri_type_t *known,
+    const edri_type_t *other, char *why, size_t why_size) EDRI_MUST_CHECK;
+
 #endif

@@ -456,7 +456,7 @@ a_reload_that_fails_changes_nothing(site_t *site)
     check(reload(guest, NULL, text) == EDRI_OK, "%s", text);
     check(pid_of(site) != before, "it is the same");
     check(reload(guest, "sink", text) == EDRI_INVAL, "%s", text);
-    check(strstr(text, "runs in the node itself") != NULL, "%s", text);
+    check(strstr(text, "part of the program") != NULL, "%s", text);
     check(reload(guest, "nobody", text) == EDRI_NOT_FOUND, "%s", text);
     end_linked(hub, &guest);
 }

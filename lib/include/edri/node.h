@@ -41,9 +41,9 @@ int edri_node_args(const edri_node_t *self, char ***argv_p);
 
 // edri_node_manager creates a manager.  Its name is its group: managers of the
 // same name on different nodes share GROUP events.  Letters, digits, '-', '_'
-// and '.', at most 64.  The node owns the result.  A bad or doubled name, or a
-// started node, is kept as the node's error, and the result is a manager that
-// takes every call and never runs.
+// and '.', at most 64.  The node owns the result.  A bad or doubled name, a
+// started node, or a call from edri_plugin, is kept as the node's error, and the
+// result is a manager that takes every call and never runs.
 edri_manager_t *edri_node_manager(edri_node_t *self, const char *name);
 
 // edri_node_load loads a plugin (a shared object that defines edri_plugin, see

@@ -2,6 +2,7 @@
 // backlog.c - what waits for the threads of a pool.
 //
 // DESIGN
+// Each shift sleeps by itself, so that who has to go is not passed over by others.
 // Threads sleep on a semaphore, not on a condition: glibc up to 2.40 can lose a
 // signal when several threads wait for one condition (bug 25847).  Whoever makes
 // something ready takes one sleeper off the count and posts; a post for a sleeper
@@ -16,15 +17,22 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 
+struct shift {
+    struct shift *before; // began before it; or the next free one
+    sem_t more;           // something is ready, or it has to go
+    size_t sleepers;      // takers that wait and have no post
+    int64_t timer_ms;     // until when one of them does; INT64_MAX: none
+    bool ended;
+};
+
 struct backlog {
-    pthread_mutex_t lock; // guards everything below
-    sem_t more;           // something is ready, or it was closed
+    pthread_mutex_t lock; // guards everything below, and shifts
     sem_t end;            // it was closed
     agenda_t *agenda;
-    size_t open;      // put and not done
-    size_t sleepers;  // takers that wait and have no post
-    size_t lingering; // those that wait for the end
-    int64_t timer_ms; // until when one of them does; INT64_MAX: none
+    shift_t *shift;       // the newest that has not ended
+    shift_t *free_shifts; // somebody may still post to one
+    size_t open;          // put and not done
+    size_t lingering;     // takers that wait for the end
     bool closed;
     bool nudged;
 };
@@ -34,10 +42,8 @@ backlog_new(void)
 {
     backlog_t *self = mem_new(sizeof *self);
     (void)pthread_mutex_init(&self->lock, NULL);
-    (void)sem_init(&self->more, 0, 0);
     (void)sem_init(&self->end, 0, 0);
     self->agenda = agenda_new();
-    self->timer_ms = INT64_MAX;
     return self;
 }
 
@@ -48,7 +54,12 @@ backlog_destroy(backlog_t **self_p)
     *self_p = NULL;
     if (self != NULL) {
         agenda_destroy(&self->agenda);
-        (void)sem_destroy(&self->more);
+        while (self->free_shifts != NULL) {
+            shift_t *next = self->free_shifts->before;
+            (void)sem_destroy(&self->free_shifts->more);
+            free(self->free_shifts);
+            self->free_shifts = next;
+        }
         (void)sem_destroy(&self->end);
         (void)pthread_mutex_destroy(&self->lock);
         free(self);
@@ -60,14 +71,76 @@ backlog_destroy(backlog_t **self_p)
 static void
 leave(backlog_t *self)
 {
-    bool wake =
-        self->sleepers > 0 && agenda_next(self->agenda) < self->timer_ms;
-    self->sleepers -= wake;
+    shift_t *shift = self->shift;
+    bool wake = shift != NULL && shift->sleepers > 0 &&
+                agenda_next(self->agenda) < shift->timer_ms;
+    if (wake) {
+        shift->sleepers--;
+    }
     pthread_mutex_unlock(&self->lock);
     if (wake) {
-        (void)sem_post(&self->more);
+        (void)sem_post(&shift->more);
     }
 }
+
+// ----- shifts
+
+shift_t *
+backlog_begin_shift(backlog_t *self)
+{
+    pthread_mutex_lock(&self->lock);
+    shift_t *shift = self->free_shifts;
+    if (shift != NULL) {
+        self->free_shifts = shift->before;
+    } else {
+        shift = mem_new(sizeof *shift);
+        (void)sem_init(&shift->more, 0, 0);
+    }
+    shift->timer_ms = INT64_MAX;
+    shift->ended = false;
+    shift->before = self->shift;
+    self->shift = shift;
+    leave(self);
+    return shift;
+}
+
+// wake_all lets every sleeper look again; under the lock.
+static void
+wake_all(shift_t *shift)
+{
+    for (; shift->sleepers > 0; shift->sleepers--) {
+        (void)sem_post(&shift->more);
+    }
+}
+
+void
+backlog_end_shift(backlog_t *self, shift_t *shift)
+{
+    pthread_mutex_lock(&self->lock);
+    shift_t **at = &self->shift;
+    while (*at != NULL && *at != shift) {
+        at = &(*at)->before;
+    }
+    if (*at != NULL) {
+        *at = shift->before;
+    }
+    shift->ended = true;
+    wake_all(shift);
+    leave(self); // what waits is another's now
+}
+
+void
+backlog_free_shift(backlog_t *self, shift_t **shift_p)
+{
+    shift_t *shift = *shift_p;
+    *shift_p = NULL;
+    pthread_mutex_lock(&self->lock);
+    shift->before = self->free_shifts;
+    self->free_shifts = shift;
+    pthread_mutex_unlock(&self->lock);
+}
+
+// ----- jobs
 
 void
 backlog_put(backlog_t *self, job_t *job)
@@ -82,56 +155,56 @@ backlog_put(backlog_t *self, job_t *job)
 // sleep_until waits for a post; INT64_MAX: for ever.  Returns false when the time
 // is over.
 static bool
-sleep_until(backlog_t *self, int64_t due_ms, int64_t now_ms)
+sleep_until(shift_t *shift, int64_t due_ms, int64_t now_ms)
 {
     struct timespec until;
     if (due_ms == INT64_MAX) {
-        return sem_wait(&self->more) == 0;
+        return sem_wait(&shift->more) == 0;
     }
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
     int64_t ns = until.tv_nsec + (due_ms - now_ms) * INT64_C(1000000);
     until.tv_sec += ns / INT64_C(1000000000);
     until.tv_nsec = ns % INT64_C(1000000000);
-    return sem_clockwait(&self->more, CLOCK_MONOTONIC, &until) == 0;
+    return sem_clockwait(&shift->more, CLOCK_MONOTONIC, &until) == 0;
 }
 
 // await waits, without the lock, until something is put, done or due; until
 // until_ms at the latest.
 static void
-await(backlog_t *self, int64_t now_ms, int64_t until_ms)
+await(backlog_t *self, shift_t *shift, int64_t now_ms, int64_t until_ms)
 {
     int64_t due_ms = agenda_next(self->agenda);
-    bool timer = due_ms < self->timer_ms;
+    bool timer = due_ms < shift->timer_ms;
     if (timer) {
-        self->timer_ms = due_ms;
+        shift->timer_ms = due_ms;
     }
     if (timer && due_ms < until_ms) {
         until_ms = due_ms;
     }
-    self->sleepers++;
+    shift->sleepers++;
     pthread_mutex_unlock(&self->lock);
-    bool posted = sleep_until(self, until_ms, now_ms);
+    bool posted = sleep_until(shift, until_ms, now_ms);
     pthread_mutex_lock(&self->lock);
-    if (!posted && self->sleepers > 0) {
-        self->sleepers--;
+    if (!posted && shift->sleepers > 0) {
+        shift->sleepers--;
     }
     if (timer) {
-        self->timer_ms = INT64_MAX; // whoever is next sees to what is left
+        shift->timer_ms = INT64_MAX; // whoever is next sees to what is left
     }
 }
 
 job_t *
-backlog_take(backlog_t *self, int64_t until_ms)
+backlog_take(backlog_t *self, shift_t *shift, int64_t until_ms)
 {
     agenda_entry_t *entry = NULL;
     int64_t now_ms = 0;
     pthread_mutex_lock(&self->lock);
-    while (
-        entry == NULL && !self->closed && !self->nudged && now_ms < until_ms) {
+    while (entry == NULL && !self->closed && !shift->ended && !self->nudged &&
+           now_ms < until_ms) {
         now_ms = clock_ms();
         entry = agenda_take(self->agenda, now_ms);
         if (entry == NULL && now_ms < until_ms) {
-            await(self, now_ms, until_ms);
+            await(self, shift, now_ms, until_ms);
         }
     }
     self->nudged = false;
@@ -178,12 +251,32 @@ backlog_nudge(backlog_t *self)
 {
     pthread_mutex_lock(&self->lock);
     self->nudged = true;
-    bool wake = self->sleepers > 0;
-    self->sleepers -= wake;
-    pthread_mutex_unlock(&self->lock);
-    if (wake) {
-        (void)sem_post(&self->more);
+    if (self->shift != NULL && self->shift->sleepers > 0) {
+        self->shift->sleepers--;
+        (void)sem_post(&self->shift->more);
     }
+    pthread_mutex_unlock(&self->lock);
+}
+
+typedef struct visit {
+    void (*visit)(job_t *job, void *arg);
+    void *arg;
+} visit_t;
+
+static void
+visit_entry(agenda_entry_t *entry, void *arg)
+{
+    const visit_t *visit = arg;
+    visit->visit((job_t *)(void *)entry, visit->arg);
+}
+
+void
+backlog_each(backlog_t *self, void (*visit)(job_t *job, void *arg), void *arg)
+{
+    visit_t each = {visit, arg};
+    pthread_mutex_lock(&self->lock);
+    agenda_each(self->agenda, visit_entry, &each);
+    pthread_mutex_unlock(&self->lock);
 }
 
 void
@@ -205,12 +298,10 @@ backlog_close(backlog_t *self)
     for (; self->lingering > 0; self->lingering--) {
         (void)sem_post(&self->end);
     }
-    size_t sleepers = self->sleepers;
-    self->sleepers = 0;
-    pthread_mutex_unlock(&self->lock);
-    for (; sleepers > 0; sleepers--) {
-        (void)sem_post(&self->more);
+    for (shift_t *shift = self->shift; shift != NULL; shift = shift->before) {
+        wake_all(shift);
     }
+    pthread_mutex_unlock(&self->lock);
 }
 
 job_t *

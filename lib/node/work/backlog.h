@@ -18,19 +18,32 @@ void backlog_destroy(backlog_t **self_p);
 // Never blocks.
 void backlog_put(backlog_t *self, job_t *job);
 
-// backlog_take waits for the next job and returns it; NULL once it is closed, when
-// it is nudged, or at a time of clock_ms (INT64_MAX: never).
+// A shift is a group of threads that take jobs.  backlog_begin_shift begins one: it
+// is woken for what comes from now on.  backlog_end_shift lets its threads go, while
+// the one before it, if it has not ended, goes on; then backlog_free_shift, when none
+// of them is in a call any more.
+typedef struct shift shift_t;
+shift_t *backlog_begin_shift(backlog_t *self);
+void backlog_end_shift(backlog_t *self, shift_t *shift);
+void backlog_free_shift(backlog_t *self, shift_t **shift_p);
+
+// backlog_take waits for the next job and returns it; NULL once it is closed or the
+// shift has ended, when it is nudged, or at a time of clock_ms (INT64_MAX: never).
 // The job is the caller's; it must be told what became of it:
 // backlog_done: it has ended; the next of its key may go on (frees nothing).
 // backlog_again: it could not be begun: it keeps its place.
 // backlog_delay: it is tried again at due_ms (clock_ms); its key waits.
-job_t *backlog_take(backlog_t *self, int64_t until_ms);
+job_t *backlog_take(backlog_t *self, shift_t *shift, int64_t until_ms);
 void backlog_done(backlog_t *self, const job_t *job);
 void backlog_again(backlog_t *self, job_t *job);
 void backlog_delay(backlog_t *self, job_t *job, int64_t due_ms);
 
 // backlog_open is how many jobs were put and have not ended.
 size_t backlog_open(backlog_t *self);
+
+// backlog_each calls 'visit' for each job in it, ready or not, under its lock.
+void backlog_each(
+    backlog_t *self, void (*visit)(job_t *job, void *arg), void *arg);
 
 // backlog_nudge lets one taker go, now or the next time, without a job: there is
 // something else to see to.  For a backlog with one taker.

@@ -150,6 +150,16 @@ jobs_hold(jobs_t *self, job_t *job, clock_tick_t *clock)
     return may;
 }
 
+void
+jobs_each(jobs_t *self, void (*visit)(job_t *job, void *arg), void *arg)
+{
+    pthread_mutex_lock(&self->lock);
+    for (job_t *job = self->first; job != NULL; job = job->next) {
+        visit(job, arg);
+    }
+    pthread_mutex_unlock(&self->lock);
+}
+
 job_t *
 jobs_take(jobs_t *self)
 {

@@ -67,6 +67,9 @@ void jobs_add(jobs_t *self, job_t *job);
 // caller's.
 token_may_t jobs_hold(jobs_t *self, job_t *job, clock_tick_t *clock);
 
+// jobs_each calls 'visit' for each job in it, which stays.
+void jobs_each(jobs_t *self, void (*visit)(job_t *job, void *arg), void *arg);
+
 // jobs_take takes all, linked by 'next'.
 job_t *jobs_take(jobs_t *self);
 

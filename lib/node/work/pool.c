@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -34,14 +35,17 @@ typedef struct worker {
 
 struct pool {
     pool_plan_t plan;
+    handler_t *handler; // of a pool that has one
     edri_port_t *manager;
     backlog_t *jobs;
+    shift_t *shift;    // its threads
     roster_t *roster;  // of its processes; NULL: threads call the handler
     queue_t *attached; // each worker says so once: itself
     worker_t **workers;
     size_t wanted; // so many
     size_t count;  // started, with those that are stuck
     atomic_bool stop;
+    atomic_bool leaving; // another has its jobs
 };
 
 pool_t *
@@ -49,8 +53,13 @@ pool_new(const pool_plan_t *plan)
 {
     pool_t *self = mem_new(sizeof *self);
     self->plan = *plan;
+    if (plan->roster.house == NULL) {
+        self->handler = plan->roster.handlers[0];
+        self->plan.roster.handlers = &self->handler;
+    }
     self->manager = plan->manager;
-    self->jobs = backlog_new();
+    self->jobs = plan->jobs != NULL ? plan->jobs : backlog_new();
+    self->shift = backlog_begin_shift(self->jobs);
     self->attached = queue_new();
     self->wanted = workers_count(plan->workers);
     self->workers = mem_new((self->wanted + STUCK_MAX) * sizeof *self->workers);
@@ -89,6 +98,14 @@ pool_jobs(pool_t *self)
 }
 
 // ----- threads
+
+// first_handler is the pool's, as a rule; a shared one has it from each job.
+static const handler_t *
+first_handler(const pool_t *self)
+{
+    return self->plan.roster.handler_count > 0 ? self->plan.roster.handlers[0]
+                                               : NULL;
+}
 
 // may_begin says whether a job may be begun; else it is held back, or done with.
 static bool
@@ -133,9 +150,15 @@ static job_t *
 next_job(worker_t *self)
 {
     job_t *job = NULL;
+    pool_t *pool = self->pool;
     do {
-        job = backlog_take(self->pool->jobs, self->runner->tend(self->runner));
-    } while (job == NULL && !atomic_load(&self->pool->stop));
+        job = backlog_take(
+            pool->jobs, pool->shift, self->runner->tend(self->runner));
+    } while (job == NULL && !atomic_load(&pool->stop) &&
+             !atomic_load(&pool->leaving));
+    if (job != NULL && pool->plan.roster.house == NULL) {
+        job->handler = first_handler(pool); // it may have been another's
+    }
     return job;
 }
 
@@ -171,14 +194,6 @@ begin(worker_t *self)
     return err;
 }
 
-// first_handler is the pool's, as a rule; a shared one has it from each job.
-static const handler_t *
-first_handler(const pool_t *self)
-{
-    return self->plan.roster.handler_count > 0 ? self->plan.roster.handlers[0]
-                                               : NULL;
-}
-
 static void *
 run_worker(void *arg)
 {
@@ -205,6 +220,9 @@ run_worker(void *arg)
     }
     edri_port_destroy(&self->port);
     atomic_store(&self->left, true);
+    if (atomic_load(&pool->leaving) && pool->plan.wake_fd >= 0) {
+        (void)!write(pool->plan.wake_fd, &(uint64_t){1}, sizeof(uint64_t));
+    }
     return NULL;
 }
 
@@ -290,9 +308,33 @@ replace(pool_t *self, worker_t *worker, uint64_t id, int64_t unwanted_ms)
             (long long)unwanted_ms, (unsigned long long)id);
         system_worker_down(self->manager, plan->manager, plan->what, why);
     }
-    if (self->count < self->wanted + STUCK_MAX) {
+    if (self->count < self->wanted + STUCK_MAX &&
+        !atomic_load(&self->leaving)) {
         atomic_store(&worker->leaves, add_worker(self) == EDRI_OK);
     }
+}
+
+void
+pool_leave(pool_t *self)
+{
+    atomic_store(&self->leaving, true);
+    for (size_t i = 0; i < self->count; i++) {
+        atomic_store(&self->workers[i]->leaves, true);
+    }
+    backlog_end_shift(self->jobs, self->shift);
+}
+
+bool
+pool_left(pool_t *self)
+{
+    for (size_t i = self->count; i > 0; i--) {
+        worker_t *worker = self->workers[i - 1];
+        if (atomic_load(&worker->left)) {
+            self->workers[i - 1] = self->workers[--self->count];
+            end_worker(worker);
+        }
+    }
+    return self->count == 0;
 }
 
 int64_t
@@ -303,17 +345,14 @@ pool_watch(pool_t *self, int64_t now_ms)
     if (self->roster != NULL) {
         return -1; // the proxies kill their processes
     }
+    (void)pool_left(self);
     for (size_t i = self->count; i > 0; i--) {
         worker_t *worker = self->workers[i - 1];
         uint64_t id = 0;
-        if (atomic_load(&worker->left)) {
-            self->workers[i - 1] = self->workers[--self->count];
-            end_worker(worker);
-            continue;
-        }
-        int64_t since_ms = atomic_load(&worker->leaves)
-                               ? INT64_MAX
-                               : task_unwanted(&worker->task, &id);
+        bool replaced =
+            atomic_load(&worker->leaves) && !atomic_load(&self->leaving);
+        int64_t since_ms =
+            replaced ? INT64_MAX : task_unwanted(&worker->task, &id);
         worker->stuck = worker->stuck && since_ms != INT64_MAX;
         if (since_ms != INT64_MAX && now_ms - since_ms >= grace_ms) {
             replace(self, worker, id, now_ms - since_ms);
@@ -334,20 +373,29 @@ pool_destroy(pool_t **self_p, jobs_t *left)
     if (self == NULL) {
         return;
     }
+    bool owns = !atomic_load(&self->leaving);
     atomic_store(&self->stop, true);
-    backlog_close(self->jobs);
+    if (owns) {
+        backlog_close(self->jobs);
+    }
     for (size_t i = 0; i < self->count; i++) {
         end_worker(self->workers[i]);
     }
     job_t *job = NULL;
-    while ((job = backlog_drop(self->jobs)) != NULL) {
+    while (owns && (job = backlog_drop(self->jobs)) != NULL) {
         if (left != NULL) {
             jobs_add(left, job);
         } else {
             job_leave(job, self->manager, self->manager->in);
         }
     }
-    backlog_destroy(&self->jobs);
+    if (owns) {
+        backlog_end_shift(self->jobs, self->shift);
+    }
+    backlog_free_shift(self->jobs, &self->shift);
+    if (owns) {
+        backlog_destroy(&self->jobs);
+    }
     queue_destroy(&self->attached);
     roster_destroy(&self->roster);
     free(self->workers);

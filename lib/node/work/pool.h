@@ -36,6 +36,8 @@ typedef struct pool_plan {
     edri_port_t *manager; // whose box the jobs weigh on
     jobs_t *held;         // takes what a fence holds back
     int wake_fd;          // the manager's (roster.h)
+    backlog_t
+        *jobs; // of the pool that it comes after, which leaves; NULL: none
 } pool_plan_t;
 
 // pool_new makes a pool; no thread runs yet.
@@ -68,6 +70,12 @@ edri_err_t pool_renewed(pool_t *self, const char **why_p) EDRI_MUST_CHECK;
 
 // pool_jobs is where its jobs wait; borrowed.
 backlog_t *pool_jobs(pool_t *self);
+
+// pool_leave lets its threads finish what they have begun and end, ringing wake_fd
+// when one has: another pool takes what waits.  pool_left says whether all have.
+// For a pool of threads.
+void pool_leave(pool_t *self);
+bool pool_left(pool_t *self);
 
 // pool_destroy lets the threads finish what they have begun, joins them, gives
 // what waits to 'left', in order, or leaves it to its sources (NULL), and frees the

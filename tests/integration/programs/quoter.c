@@ -2,8 +2,9 @@
 // quoter.c - a plugin for the tests of the programs.
 //
 // Answers shop.Quote: "!x" fails, "wait" first waits until somebody has
-// written to the FIFO that its setting 'gate' names.  Prints each order; a
-// "broken" one fails at first.  QUOTER is its name: there are two of it.
+// written to the FIFO that its setting 'gate' names.  Prints each order and its name; a
+// "broken" one fails at first.  QUOTER is its name: there are several of it; with
+// IN_PROCESSES quotes are answered by processes.
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -39,7 +40,7 @@ on_order(edri_task_t *task, const Shop__OrderPlaced *order)
         return edri_task_fail(
             task, EDRI_INVAL, "order %lu is broken", order->id);
     }
-    printf("order %lu %s\n", order->id, order->sku);
+    printf("order %lu %s, %s\n", order->id, order->sku, QUOTER);
     (void)fflush(stdout);
     return EDRI_OK;
 }
@@ -52,5 +53,9 @@ edri_plugin(edri_manager_t *manager)
         edri_manager_setting(manager, "gate", "/dev/null"));
     edri_manager_set_state(manager, gate, NULL);
     shop_order_placed_handle(manager, on_order, EDRI_METHOD);
+#ifdef IN_PROCESSES
+    return shop_quote_handle(manager, on_quote, EDRI_PROCESSES(2));
+#else
     return shop_quote_handle(manager, on_quote, EDRI_THREADS(2));
+#endif
 }

@@ -42,6 +42,30 @@ Test(agenda, example)
     agenda_destroy(&agenda);
 }
 
+static void
+mark(agenda_entry_t *entry, void *arg)
+{
+    ((int *)arg)[entry - entries]++;
+}
+
+Test(agenda, each_visits_what_is_in_it)
+{
+    agenda_t *agenda = agenda_new();
+    int seen[7] = {0};
+    for (int i = 0; i < 6; i++) {
+        put(agenda, i, 3, i < 4 ? 5 : 0, 0); // 1 to 3 stand behind 0
+    }
+    cr_expect_eq(take(agenda, 0), 0);
+    cr_expect_eq(take(agenda, 0), 4);
+    agenda_delay(agenda, &entries[4], 1000);
+    agenda_each(agenda, mark, seen);
+    cr_expect_arr_eq(
+        seen, ((int[]){0, 1, 1, 1, 1, 1, 0}), sizeof seen, "0 is out");
+    while (agenda_drop(agenda) != NULL) {
+    }
+    agenda_destroy(&agenda);
+}
+
 Test(agenda, the_lowest_still_moves)
 {
     agenda_t *agenda = agenda_new();

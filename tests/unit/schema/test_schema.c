@@ -76,6 +76,8 @@ same_type(const edri_type_t *made)
     char why[256];
     cr_expect_eq(schema_compatible(made, read, why, sizeof why), EDRI_OK);
     cr_expect_eq(schema_compatible(read, made, why, sizeof why), EDRI_OK);
+    cr_expect_eq(
+        schema_same_options(made, read, why, sizeof why), EDRI_OK, "%s", why);
     schema_destroy(&schema);
 }
 
@@ -221,6 +223,41 @@ Test(schema, any_broken_bytes_are_an_error)
 }
 
 // ----- two nodes with different files
+
+Test(schema, options_that_differ_are_named)
+{
+    char why[256] = "";
+    static const edri_type_t base = {.name = "t", .kind = EDRI_REQUEST};
+#define DIFFERS(field, value, option)                                         \
+    do {                                                                      \
+        edri_type_t other = base;                                             \
+        other.field = (value);                                                \
+        cr_expect_eq(schema_same_options(&base, &other, why, 256),            \
+            EDRI_MISMATCH, "%s", #field);                                     \
+        cr_expect_not_null(strstr(why, "'" option "'"), "%s", why);           \
+        cr_expect_eq(schema_same_options(&other, &other, why, 256), EDRI_OK); \
+    } while (0)
+    DIFFERS(deliver, EDRI_ONE, "deliver");
+    DIFFERS(overflow, EDRI_LATEST, "overflow");
+    DIFFERS(shareable, true, "shareable");
+    DIFFERS(idempotent, true, "idempotent");
+    DIFFERS(priority, 1, "priority");
+    DIFFERS(timeout_ms, 1, "timeout");
+    DIFFERS(retained, true, "retain");
+    DIFFERS(attempts, 2, "retry");
+#undef DIFFERS
+    // Once is once, and what nobody waits for may be anything.
+    edri_type_t once = base;
+    once.attempts = 1;
+    once.backoff_ms = 5;
+    once.retain_count = 3;
+    cr_expect_eq(schema_same_options(&base, &once, why, 256), EDRI_OK);
+    edri_type_t note = once;
+    note.kind = EDRI_NOTIFICATION;
+    edri_type_t late = note;
+    late.timeout_ms = 7;
+    cr_expect_eq(schema_same_options(&note, &late, why, 256), EDRI_OK);
+}
 
 Test(schema, a_difference_is_named)
 {
