@@ -424,6 +424,7 @@ pass_on(answer_t *answer, peer_t *asker)
     ask.letters = answer->ask->letters;
     ask.health = answer->ask->health;
     ask.reload = answer->ask->reload;
+    ask.tunnels = answer->ask->tunnels;
     ask.node = answer->ask->node;
     ask.number = asker->session << ASK_BITS | low;
     control.word_case = EDRI__LINK__CONTROL__WORD_ASK;
@@ -479,7 +480,7 @@ on_ask(hub_t *hub, peer_t *peer, const Edri__Link__Ask *ask)
         add_books(&answer);
     }
     if (ask->books || ask->letters != NULL || ask->health ||
-        ask->reload != NULL) {
+        ask->reload != NULL || ask->tunnels) {
         pass_on(&answer, peer);
     }
     *word = answer.word;

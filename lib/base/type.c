@@ -26,8 +26,6 @@ edri_type_check(const edri_type_t *type)
                 type->message != NULL && type->file != NULL &&
                 type->file->data != NULL && type->priority <= 7 &&
                 (type->kind != EDRI_REQUEST || type->reply != NULL) &&
-                (type->kind != EDRI_TUNNEL ||
-                    (type->up != NULL && type->down != NULL)) &&
                 type->kind != EDRI_REPLY && type->deliver <= EDRI_ONE;
     return fine && edri_type_id(type->name) == type->id ? EDRI_OK : EDRI_INVAL;
 }

@@ -3,6 +3,8 @@
 
 #include "node/ask.h"
 
+#include "node/tunnel.h"
+
 #include <stdlib.h>
 
 #include "base/alloc.h"
@@ -192,15 +194,16 @@ port_answer(edri_port_t *self, const reader_t *at)
         .life = at->run->life};
     ProtobufCMessage *reply = NULL;
     if (answer.err == EDRI_OK) {
-        reply = nesting_fits(ask->type->reply, body)
+        reply = ask->type->reply != NULL && nesting_fits(ask->type->reply, body)
                     ? protobuf_c_message_unpack(
                           ask->type->reply, NULL, body.len, body.data)
                     : NULL;
         if (reply == NULL) {
             answer.err = EDRI_UNDECODABLE;
             free(text);
-            answer.text = text =
-                str_printf("the reply is no %s", ask->type->reply->name);
+            answer.text = text = str_printf("the reply is no %s",
+                ask->type->reply != NULL ? ask->type->reply->name
+                                         : "word of a tunnel");
             counter_add(&self->node->counters, COUNTER_UNDECODABLE, 1);
         }
     }
@@ -229,6 +232,13 @@ end_ask(edri_port_t *port, ask_t *ask, edri_err_t err)
         .request = ask->id, .err = err, .text = text, .last = true};
     give(port, ask, &answer);
     free(text);
+}
+
+void
+ask_opened(edri_port_t *port, ask_t *ask)
+{
+    unlink_ask(port, ask);
+    free(ask);
 }
 
 void
@@ -299,8 +309,11 @@ pump_load(edri_port_t *self, size_t *ran)
     envelope_t env;
     bool events = false;
     while (reader_next(&at, &env)) {
-        if (envelope_kind(env.flags) == EDRI_REPLY &&
-            (env.flags & WIRE_OBSERVED) == 0) {
+        if (envelope_kind(env.flags) == EDRI_TUNNEL) {
+            port_tunnel(self, &at);
+            (*ran)++;
+        } else if (envelope_kind(env.flags) == EDRI_REPLY &&
+                   (env.flags & WIRE_OBSERVED) == 0) {
             port_answer(self, &at);
             (*ran)++;
         } else {
@@ -330,6 +343,9 @@ port_pump(edri_port_t *self)
     // Whoever sleeps after that must have found the box empty, else the next
     // reply does not ring.
     while (ran == 0 && pump_load(self, &ran)) {
+    }
+    if (self->heard != NULL) {
+        tunnels_call(self);
     }
     return ran;
 }

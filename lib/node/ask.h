@@ -19,8 +19,10 @@ struct ask {
     edri_answer_fn *fn; // NULL: edri_request waits
     edri_fn_t user;
     void *arg;
-    bool all;  // to every responder
-    bool heap; // freed when done; else the waiter's
+    bool all;   // to every responder
+    bool heap;  // freed when done; else the waiter's
+    bool opens; // a tunnel, with this window for what comes
+    size_t window;
     bool done;
     uint64_t outer;    // what the port's owner waited for before
     gather_t *gather;  // of 'all': who was asked; NULL: not known yet
@@ -33,6 +35,9 @@ struct ask {
 
 // ask_begin puts the request into the port's books.
 void ask_begin(edri_port_t *port, ask_t *ask);
+
+// ask_opened ends and frees one whose tunnel is open, without a call.
+void ask_opened(edri_port_t *port, ask_t *ask);
 
 // ask_drop takes it out without an answer: it was never sent.
 void ask_drop(edri_port_t *port, ask_t *ask);

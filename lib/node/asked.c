@@ -480,6 +480,26 @@ asked_reply(router_t *router, slice_t item, slice_t content,
     }
 }
 
+bool
+asked_opened(router_t *router, uint64_t request, uint64_t life, uint64_t type,
+    uint16_t *port_p)
+{
+    asked_t *self = map_get(router->asked, request);
+    responder_t *responder = NULL;
+    for (size_t i = 0; self != NULL && i < self->count; i++) {
+        responder_t *at = &self->responders[i];
+        responder = !at->done && at->life == life ? at : responder;
+    }
+    if (responder == NULL || self->all || self->route->type != type ||
+        map_get(router->slots, self->port) == NULL) {
+        return false;
+    }
+    *port_p = self->port;
+    counter_add(&router->node->counters, COUNTER_ANSWERED, 1);
+    forget(router, self);
+    return true;
+}
+
 // ----- ends
 
 bool

@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "edri/log.h"
 #include "node/frames.h"
+#include "node/tunnels.h"
 
 // body_t is a body of which some parts have come.
 typedef struct body {
@@ -172,6 +173,10 @@ refuse_body(const frame_t *frame, const Edri__Wire__Destination *to,
         asked_reply(
             router, reply.item, reply.content, &reply.env, frame->life, NULL);
         slots_flush(router);
+    } else if (envelope_kind(env.flags) == EDRI_TUNNEL) {
+        tunnels_lost(router, frame->life, &env, err,
+            err == EDRI_TOO_BIG ? "a message is over node.body_limit"
+                                : "parts of a message were lost on the way");
     }
     free(room);
 }
@@ -180,6 +185,10 @@ void
 body_part_in(frame_t *frame, const Edri__Wire__Destination *to)
 {
     const Edri__Wire__Fragment *fragment = frame->head->fragment;
+    if (fragment == NULL && to->n_targets == 0) {
+        frame_replies(frame); // of tunnels, which are no bodies in parts
+        return;
+    }
     if (fragment == NULL || frame->blob_count != 1) {
         frame_malformed(frame, "a BULK frame without its fragment");
         return;

@@ -9,6 +9,7 @@
 #include "edri/system.edri.h"
 #include "node/remote.h"
 #include "node/system.h"
+#include "node/tunnels.h"
 #include "node/types.h"
 
 // Rows of a kind in one answer, at most: it must fit into a message.
@@ -169,6 +170,12 @@ add_remotes(rows_t *self)
         if (remote->name[0] != '\0' || remote->replies.bytes > 0) {
             add_queue(self, str_printf("replies to %s", remote->name),
                 remote->replies.bytes, replies_max(router));
+        }
+        if (remote->streams.bytes > 0) {
+            add_queue(self, str_printf("tunnels to %s", remote->name),
+                remote->streams.bytes,
+                router->node->limits.tunnel_memory +
+                    map_size(router->tunnels) * TUNNEL_WINDOW_MIN);
         }
         for (int lane = 1; lane < LANES; lane++) {
             const flow_out_t *out = &remote->out[lane];

@@ -54,6 +54,7 @@
     X(RETRIED, "requests.retried", "tries after one that failed or died")      \
     X(CANCELLED, "requests.cancelled", "requests that their askers cancelled") \
     X(NOT_BEGUN, "requests.not_begun", "cancelled before their handler began") \
+    X(TUNNELS, "tunnels.opened", "ends of tunnels that were opened here")      \
     X(STUCK, "workers.stuck",                                                  \
         "threads of pools that went on for worker.grace in vain")              \
     X(LATE, "replies.late", "replies that nobody waited for any more")         \

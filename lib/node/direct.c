@@ -6,6 +6,7 @@
 #include "node/keyed.h"
 #include "node/replay.h"
 #include "node/route.h"
+#include "node/tunnels.h"
 
 // ----- choosing
 
@@ -339,6 +340,12 @@ route_event(router_t *router, slot_t *from, slice_t bytes, slice_t content,
             remote_reply(router, env->to, bytes, env, run->base_ms, blob);
         } else {
             asked_reply(router, bytes, content, env, 0, blob_p);
+        }
+        return;
+    }
+    if (kind == EDRI_TUNNEL) {
+        if (from != NULL) {
+            tunnels_out(router, from, bytes, content, env, blob_p);
         }
         return;
     }

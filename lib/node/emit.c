@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "node/ask.h"
 #include "node/key.h"
+#include "node/tunnels.h"
 #include "node/work/task.h"
 #include "wire/envelope.h"
 
@@ -130,15 +131,8 @@ has_room(edri_port_t *self, typeref_t *ref)
 
 // ----- emitting
 
-// body_t is what is to be packed: a message, or bytes.
-typedef struct body {
-    const ProtobufCMessage *message; // NULL: the bytes
-    const void *data;
-    size_t size;
-} body_t;
-
 static void
-pack_body(const body_t *body, uint8_t *out)
+pack_body(const content_t *body, uint8_t *out)
 {
     if (body->message != NULL) {
         (void)protobuf_c_message_pack(body->message, out);
@@ -147,18 +141,27 @@ pack_body(const body_t *body, uint8_t *out)
     }
 }
 
-// put writes one envelope with its body into the port's box.
-static void
-put(edri_port_t *self, envelope_t *env, const body_t *body)
+// attach makes the attachment of a body, or NULL when it is small.
+static blob_t *
+attach(const content_t *body)
 {
-    blob_t *blob = NULL;
-    size_t inside = body->size;
-    if (body->size > WIRE_INLINE_MAX) {
-        blob = blob_new(body->size);
-        pack_body(body, blob_data(blob));
-        env->flags |= WIRE_ATTACHED;
-        inside = 0;
+    if (body->size <= WIRE_INLINE_MAX) {
+        return NULL;
     }
+    if (body->blob != NULL) {
+        return blob_share(body->blob);
+    }
+    blob_t *blob = blob_new(body->size);
+    pack_body(body, blob_data(blob));
+    return blob;
+}
+
+void
+port_put(edri_port_t *self, envelope_t *env, const content_t *body)
+{
+    blob_t *blob = attach(body);
+    size_t inside = blob == NULL ? body->size : 0;
+    env->flags |= blob != NULL ? WIRE_ATTACHED : 0;
     // Only what has an end needs to know when it began.
     int64_t base_ms = env->ttl_ms > 0 ? clock_ms() : 0;
     size_t size = envelope_size(env, inside);
@@ -212,7 +215,7 @@ edri_port_trace(edri_port_t *self, const edri_trace_t *trace)
 
 // key_of hashes the key of an event.
 static uint64_t
-key_of(const typeref_t *ref, const edri_type_t *type, const body_t *body)
+key_of(const typeref_t *ref, const edri_type_t *type, const content_t *body)
 {
     const ProtobufCFieldDescriptor *key = ref->key;
     if (body->message == NULL) {
@@ -230,7 +233,7 @@ key_of(const typeref_t *ref, const edri_type_t *type, const body_t *body)
 // 'ref' what the node knows of it.
 static edri_err_t
 send_event(edri_port_t *self, const edri_type_t *type, typeref_t *ref,
-    envelope_t *env, body_t *body, bool no_wait, int64_t deadline_ms)
+    envelope_t *env, content_t *body, bool no_wait, int64_t deadline_ms)
 {
     if (self->quit) {
         return port_fail(
@@ -253,7 +256,7 @@ send_event(edri_port_t *self, const edri_type_t *type, typeref_t *ref,
         if (err != EDRI_OK) {
             return err;
         }
-        if (type->kind == EDRI_REQUEST) {
+        if (envelope_kind(env->flags) == EDRI_REQUEST) {
             int64_t left = deadline_ms - clock_ms();
             env->ttl_ms = left > 0 ? (uint32_t)left : 1;
         }
@@ -268,12 +271,12 @@ send_event(edri_port_t *self, const edri_type_t *type, typeref_t *ref,
     if (self->cause.traced) {
         env->trace = trace_slice(&self->cause.trace);
     }
-    put(self, env, body);
+    port_put(self, env, body);
     return EDRI_OK;
 }
 
 static edri_err_t
-emit(edri_port_t *self, const edri_type_t *type, body_t *body,
+emit(edri_port_t *self, const edri_type_t *type, content_t *body,
     const edri_emit_options_t *options)
 {
     if (port_check(self) != EDRI_OK) {
@@ -301,7 +304,7 @@ edri_emit(edri_port_t *self, const edri_type_t *type,
     if (message == NULL) {
         return EDRI_INVAL;
     }
-    body_t body = {.message = message};
+    content_t body = {.message = message};
     return emit(self, type, &body, options);
 }
 
@@ -312,7 +315,7 @@ edri_emit_packed(edri_port_t *self, const edri_type_t *type, const void *data,
     if (data == NULL && size > 0) {
         return EDRI_INVAL;
     }
-    body_t body = {.data = data, .size = size};
+    content_t body = {.data = data, .size = size};
     return emit(self, type, &body, options);
 }
 
@@ -332,7 +335,7 @@ port_reply(edri_port_t *self, const envelope_t *asked, uint64_t life,
         .trace = asked->trace,
         .position = self->target,
     };
-    body_t body = {0};
+    content_t body = {0};
     char why[128];
     if (err == EDRI_OK && reply != NULL) {
         body.message = reply;
@@ -343,7 +346,7 @@ port_reply(edri_port_t *self, const envelope_t *asked, uint64_t life,
                 self->node->limits.body_max);
             env.error = EDRI_TOO_BIG;
             text = why;
-            body = (body_t){0};
+            body = (content_t){0};
         }
     }
     if (env.error != EDRI_OK && text != NULL) {
@@ -359,7 +362,7 @@ port_reply(edri_port_t *self, const envelope_t *asked, uint64_t life,
             return;
         }
     }
-    put(self, &env, &body);
+    port_put(self, &env, &body);
 }
 
 edri_err_t
@@ -426,9 +429,12 @@ begin_request(edri_port_t *self, const edri_type_t *type,
     if (err != EDRI_OK) {
         return err;
     }
-    if (type->kind != EDRI_REQUEST || message == NULL) {
+    edri_kind_t kind = ask->opens ? EDRI_TUNNEL : EDRI_REQUEST;
+    if (type->kind != kind || message == NULL) {
         return port_fail(self, EDRI_INVAL, "%s: %s", type->name,
-            message == NULL ? "no message" : "not a request; use emit");
+            message == NULL ? "no message"
+            : ask->opens    ? "not a tunnel"
+                            : "not a request; use emit, or open a tunnel");
     }
     edri_emit_options_t options = {
         .set_deliver = ask->all, .deliver = EDRI_ALL};
@@ -436,7 +442,7 @@ begin_request(edri_port_t *self, const edri_type_t *type,
     if (err != EDRI_OK) {
         return err;
     }
-    envelope_t env = {.id = ++self->next_id};
+    envelope_t env = {.id = ++self->next_id, .position = ask->window};
     fill_options(&env, type, EDRI_REQUEST, &options);
     env.flags |= self->on_progress != NULL ? WIRE_PROGRESS : 0;
     ask->all = envelope_deliver(env.flags) == EDRI_ALL;
@@ -449,7 +455,7 @@ begin_request(edri_port_t *self, const edri_type_t *type,
     if (!ask->heap) { // before anybody can answer
         ask_waits(self, ask);
     }
-    body_t body = {.message = message};
+    content_t body = {.message = message};
     err = send_event(self, type, ref, &env, &body, false, ask->deadline_ms);
     if (err != EDRI_OK) {
         ask_drop(self, ask);
@@ -475,7 +481,7 @@ port_progress(edri_port_t *self, const envelope_t *asked, uint64_t life,
         .position = self->target};
     progress.done = done;
     progress.total = total;
-    body_t body = {.message = &progress.base,
+    content_t body = {.message = &progress.base,
         .size = protobuf_c_message_get_packed_size(&progress.base)};
     if (text != NULL) {
         size_t size = strlen(text);
@@ -484,7 +490,7 @@ port_progress(edri_port_t *self, const envelope_t *asked, uint64_t life,
     }
     if (self->bell->takes_replies ||
         box_used(self->out) < box_limit(self->out)) {
-        put(self, &env, &body);
+        port_put(self, &env, &body);
     }
 }
 
@@ -550,6 +556,33 @@ edri_request_async(edri_port_t *self, const edri_type_t *type,
     ask_t *ask = mem_new(sizeof *ask);
     *ask = (ask_t){.fn = fn, .user = user, .arg = arg, .heap = true};
     edri_err_t err = begin_request(self, type, message, timeout_ms, ask);
+    if (err != EDRI_OK) {
+        free(ask);
+    }
+    return err;
+}
+
+edri_err_t
+port_open_tunnel(edri_port_t *self, const edri_type_t *type,
+    const ProtobufCMessage *arguments, uint32_t timeout_ms, edri_answer_fn *fn,
+    void *arg)
+{
+    if (port_check(self) != EDRI_OK) {
+        return EDRI_STATE;
+    }
+    size_t limit = self->node->limits.tunnel_limit;
+    if (atomic_load(&self->node->tunnels_open) >= limit) {
+        return port_fail(self, EDRI_OVERLOADED,
+            "%zu ends of tunnels are open here, as many as tunnel.limit allows",
+            limit);
+    }
+    ask_t *ask = mem_new(sizeof *ask);
+    *ask = (ask_t){.fn = fn,
+        .arg = arg,
+        .heap = true,
+        .opens = true,
+        .window = tunnels_window(self->node)};
+    edri_err_t err = begin_request(self, type, arguments, timeout_ms, ask);
     if (err != EDRI_OK) {
         free(ask);
     }

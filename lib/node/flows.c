@@ -179,6 +179,7 @@ go_on(remote_t *self)
     }
     remote_again(self);
     remote_wake(self);
+    remote_wake_streams(self);
 }
 
 static void

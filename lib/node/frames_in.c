@@ -12,6 +12,7 @@
 #include "edri/log.h"
 #include "node/frames.h"
 #include "node/replay.h"
+#include "node/tunnels.h"
 
 // What came is told after so many frames, or a little later (flows.c).
 #define TELL_COUNT 4
@@ -288,13 +289,19 @@ frame_replies(const frame_t *frame)
         .blobs = frame->blobs,
         .count = frame->blob_count};
     while (parts_next(&at)) {
-        if (envelope_kind(at.env.flags) != EDRI_REPLY ||
+        edri_kind_t kind = envelope_kind(at.env.flags);
+        if ((kind != EDRI_REPLY && kind != EDRI_TUNNEL) ||
             at.env.to != router->node->life) {
             counter_add(&router->node->counters, COUNTER_DENIED, 1);
             continue;
         }
-        asked_reply(
-            router, at.item, at.content, &at.env, frame->life, at.blob_p);
+        if (kind == EDRI_REPLY) {
+            asked_reply(
+                router, at.item, at.content, &at.env, frame->life, at.blob_p);
+        } else {
+            tunnels_in(
+                router, frame->life, at.item, at.content, &at.env, at.blob_p);
+        }
     }
     slots_flush(router);
     if (at.rest.len > 0) {

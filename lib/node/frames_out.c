@@ -20,6 +20,10 @@
 // Counted frames that the peer has not taken yet, at most.
 #define WINDOW 8
 
+// Tunnels leave some of it to others, and have one turn in so many while events wait.
+#define STREAM_WINDOW 6
+#define STREAM_TURN   4
+
 // WANT, or its answer, may be lost with a session of the other end that we
 // know nothing of: it is said again after this long.
 #define WANT_MS 500
@@ -30,6 +34,12 @@
 // An attachment over this goes in parts of this size: a ZeroMQ message must
 // stay under WIRE_MESSAGE_MAX with everything.
 #define FRAGMENT_MAX ((size_t)128 * 1024)
+
+static bool
+is_large(const chunk_t *chunk)
+{
+    return chunk->blob != NULL && blob_size(chunk->blob) > FRAGMENT_MAX;
+}
 
 static void
 send_part(link_t *link, zmq_msg_t *part, bool more)
@@ -135,7 +145,7 @@ send_copies(
     head.age_ms = age_of(link->router, chunk);
     head.types = chunk->types;
     head.n_types = chunk->type_count;
-    if (lane == EDRI__WIRE__LANE__BULK) {
+    if (is_large(chunk)) {
         fragment.id = chunk->blob_id;
         fragment.offset = part->from;
         fragment.total = blob_size(chunk->blob);
@@ -166,11 +176,11 @@ place(copy_t *copy, int lane, chunk_t *chunk, size_t size, bool last)
     part_t *part = mem_resize(NULL, sizeof *part);
     *part = (part_t){
         .chunk = chunk, .from = chunk->blob_sent, .size = size, .last = last};
-    bool bulk = lane == EDRI__WIRE__LANE__BULK;
-    uint64_t sum =
-        bulk ? flow_sum(0, chunk->blob_id, part->from, size) : chunk_sum(chunk);
+    bool large = is_large(chunk);
+    uint64_t sum = large ? flow_sum(0, chunk->blob_id, part->from, size)
+                         : chunk_sum(chunk);
     flow_out_t *out = &copy->remote->out[lane];
-    (void)flow_out_add(out, part, bulk ? 1 : chunk->events, copy->target,
+    (void)flow_out_add(out, part, large ? 1 : chunk->events, copy->target,
         (last ? sizeof *chunk + chunk->capacity : 0) + size, sum,
         chunk->keep && last, router->now_ms, &copy->stamp);
     remote_due(copy->remote, flow_out_due(out));
@@ -209,12 +219,6 @@ static bool
 is_last_part(const chunk_t *chunk)
 {
     return blob_size(chunk->blob) - chunk->blob_sent <= FRAGMENT_MAX;
-}
-
-static bool
-is_large(const chunk_t *chunk)
-{
-    return chunk->blob != NULL && blob_size(chunk->blob) > FRAGMENT_MAX;
 }
 
 static size_t
@@ -407,26 +411,28 @@ dest_turn(link_t *link, dest_t *dest)
     return dest->queue.first != NULL && !waits_for_body(dest);
 }
 
+// queue_turn sends one frame of what goes to a node and no manager.  Returns false
+// when there is nothing that may go now.
 static bool
-reply_turn(link_t *link, remote_t *remote)
+queue_turn(link_t *link, remote_t *remote, outq_t *queue, int lane)
 {
-    chunk_t *chunk = remote->replies.first;
+    chunk_t *chunk = queue->first;
     if (chunk == NULL) {
         return false;
     }
     bool large = is_large(chunk);
-    int lane = large ? EDRI__WIRE__LANE__BULK : EDRI__WIRE__LANE__REPLY_LANE;
+    lane = large ? EDRI__WIRE__LANE__BULK : lane;
     if (!flow_out_open(&remote->out[lane], link->router->now_ms)) {
         return false;
     }
     copy_t copy = {.remote = remote};
     if (large) {
-        (void)send_fragment(link, &copy, &remote->replies);
+        (void)send_fragment(link, &copy, queue);
     } else {
-        chunk = outq_take(&remote->replies);
+        chunk = outq_take(queue);
         send_new(link, &copy, lane, chunk, attached(chunk), true);
     }
-    return remote->replies.first != NULL;
+    return queue->first != NULL;
 }
 
 // again_turn sends one frame of the new path that was sent before.  Returns
@@ -448,6 +454,31 @@ again_turn(link_t *link, remote_t *remote)
     return false;
 }
 
+static void
+sender_turn(link_t *link)
+{
+    link->next_sender = (link->next_sender + 1) % link->senders.count;
+    dest_t *dest = link->senders.items[link->next_sender];
+    if (!dest_turn(link, dest)) {
+        dest->active = false;
+        (void)list_remove(&link->senders, dest);
+        link->next_sender = 0;
+    }
+}
+
+// stream_turn lets the tunnels to one node have a turn.
+static void
+stream_turn(link_t *link)
+{
+    remote_t *remote = link->streamers.items[0];
+    (void)list_remove(&link->streamers, remote);
+    if (queue_turn(link, remote, &remote->streams, EDRI__WIRE__LANE__BULK)) {
+        list_add(&link->streamers, remote); // others come first
+    } else {
+        remote->streaming = false;
+    }
+}
+
 void
 frames_out(link_t *link)
 {
@@ -463,18 +494,21 @@ frames_out(link_t *link)
     }
     while (link->repliers.count > 0 && window_open(link)) {
         remote_t *remote = link->repliers.items[0];
-        if (!reply_turn(link, remote)) {
+        if (!queue_turn(
+                link, remote, &remote->replies, EDRI__WIRE__LANE__REPLY_LANE)) {
             remote->active = false;
             (void)list_remove(&link->repliers, remote);
         }
     }
-    while (link->senders.count > 0 && window_open(link)) {
-        link->next_sender = (link->next_sender + 1) % link->senders.count;
-        dest_t *dest = link->senders.items[link->next_sender];
-        if (!dest_turn(link, dest)) {
-            dest->active = false;
-            (void)list_remove(&link->senders, dest);
-            link->next_sender = 0;
+    for (unsigned turn = 1; window_open(link); turn++) {
+        bool streams = link->streamers.count > 0 &&
+                       link->sent - link->taken < STREAM_WINDOW;
+        if (link->senders.count > 0 && (!streams || turn % STREAM_TURN != 0)) {
+            sender_turn(link);
+        } else if (streams) {
+            stream_turn(link);
+        } else {
+            break;
         }
     }
 }

@@ -17,6 +17,7 @@
 #include "node/remote.h"
 #include "node/replay.h"
 #include "node/system.h"
+#include "node/tunnels.h"
 
 // ----- giving events to others
 
@@ -254,6 +255,7 @@ remote_end(remote_t *self)
     asked_life_gone(router, self->life);
     counter_add(&router->node->counters, COUNTER_LATE, self->replies.events);
     outq_clear(&self->replies);
+    outq_clear(&self->streams);
     if (self->ended) {
         bodies_drop(self); // else the rest of them may still come
     }
@@ -271,6 +273,9 @@ remote_gone(router_t *router, uint64_t life, edri_err_t reason, const char *why)
             bodies_drop(self);
         }
     }
+    tunnels_life_gone(router, life,
+        reason == EDRI_CLOSED ? EDRI_RESPONDER_DIED : reason,
+        "the node at the other end has gone");
     if (self == NULL || self->gone_ms != 0) {
         asked_life_gone(router, life);
         return;

@@ -430,6 +430,7 @@ links_destroy(router_t *router)
         close_socket(&router->links[i], 0);
         list_clear(&router->links[i].senders);
         list_clear(&router->links[i].repliers);
+        list_clear(&router->links[i].streamers);
         list_clear(&router->links[i].resenders);
         free(router->links[i].endpoint);
     }

@@ -15,6 +15,7 @@
 #include "node/manager.h"
 #include "node/remote.h"
 #include "node/replay.h"
+#include "node/tunnels.h"
 
 // ----- the handshake
 
@@ -683,6 +684,8 @@ link_word(link_t *self, const control_t *word)
     case EDRI__LINK__CONTROL__WORD_ASK:
         if (word->ask->reload != NULL) {
             reload_begin(self, word->ask);
+        } else if (word->ask->tunnels) {
+            tunnels_answer(self, word->ask->number);
         } else if (word->ask->health) {
             health_answer(self, word->ask->number);
         } else if (word->ask->letters != NULL) {

@@ -255,6 +255,11 @@ read_limits(edri_node_t *self)
         .silent_ms = settings_int(settings, "gone.silent"),
         .retention_ms = settings_int(settings, "gone.retention"),
         .grace_ms = settings_int(settings, "worker.grace"),
+        .tunnel_limit = (size_t)settings_int(settings, "tunnel.limit"),
+        .tunnel_window = (size_t)settings_int(settings, "tunnel.window"),
+        .tunnel_memory = (size_t)settings_int(settings, "tunnel.memory"),
+        .tunnel_bytes = (uint64_t)settings_int(settings, "tunnel.bytes"),
+        .tunnel_idle_ms = settings_int(settings, "tunnel.idle"),
     };
     self->name = settings_text(settings, "node.name");
     self->letters.limit = self->limits.letters;

@@ -21,22 +21,27 @@
 
 // Limits that every thread of the node reads; set before start, then fixed.
 typedef struct limits {
-    size_t body_max;      // bytes of one packed event
-    size_t port_queue;    // bytes from a port to the router
-    size_t manager_queue; // bytes from the router to a manager
-    size_t link_queue;    // bytes for one manager of another node
-    size_t retain;        // bytes of one retained type
-    size_t letters;       // bytes of all dead letters
-    int64_t probe_ms;     // between two probes of a manager
-    int64_t slow_ms;      // without an answer or progress it is slow,
-    int64_t stuck_ms;     // or stuck
-    bool restart_stuck;   // if it has a process of its own
-    int64_t emit_wait_ms; // emit on a full receiver
-    int64_t fence_ms;     // a lease of what may be given to another
-    int64_t closed_ms;    // a life that is missing is given up
-    int64_t silent_ms;    // a group that ended is waited for
-    int64_t retention_ms; // a life that has gone is remembered
-    int64_t grace_ms;     // a handler goes on that nobody waits for
+    size_t body_max;        // bytes of one packed event
+    size_t port_queue;      // bytes from a port to the router
+    size_t manager_queue;   // bytes from the router to a manager
+    size_t link_queue;      // bytes for one manager of another node
+    size_t retain;          // bytes of one retained type
+    size_t letters;         // bytes of all dead letters
+    int64_t probe_ms;       // between two probes of a manager
+    int64_t slow_ms;        // without an answer or progress it is slow,
+    int64_t stuck_ms;       // or stuck
+    bool restart_stuck;     // if it has a process of its own
+    int64_t emit_wait_ms;   // emit on a full receiver
+    int64_t fence_ms;       // a lease of what may be given to another
+    int64_t closed_ms;      // a life that is missing is given up
+    int64_t silent_ms;      // a group that ended is waited for
+    int64_t retention_ms;   // a life that has gone is remembered
+    int64_t grace_ms;       // a handler goes on that nobody waits for
+    size_t tunnel_limit;    // open at once, ends here
+    size_t tunnel_window;   // bytes that an end may be sent unread
+    size_t tunnel_memory;   // of all windows
+    uint64_t tunnel_bytes;  // through one; 0: no limit
+    int64_t tunnel_idle_ms; // without a word; 0: no limit
 } limits_t;
 
 // The life of a node's threads.
@@ -64,9 +69,10 @@ struct edri_node {
     counters_t counters;
     drops_t drops;
     letters_t letters;
-    tokens_t tokens;     // of frames in the hands of managers
-    requests_t requests; // in the hands of handlers
-    names_t names;       // of the lives that are known
+    tokens_t tokens;            // of frames in the hands of managers
+    requests_t requests;        // in the hands of handlers
+    names_t names;              // of the lives that are known
+    atomic_size_t tunnels_open; // ends of tunnels here
     // the setting-up thread's
     edri_manager_t **managers;
     size_t manager_count;

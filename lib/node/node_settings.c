@@ -66,6 +66,19 @@ const setting_row_t node_rows[] = {
     {"health.restart", SETTING_BOOL, "yes", 0, 0, "",
         "Whether the own process of a manager (run = process) that is stuck is "
         "ended, and started again."},
+    {"tunnel.limit", SETTING_INT, "65536", 1, 16777216, "",
+        "Ends of tunnels that are open in the node at once; more are refused."},
+    {"tunnel.window", SETTING_BYTES, "1M", 16384, 1 << 30, "bytes",
+        "What an end of a tunnel may be sent and has not read, at most."},
+    {"tunnel.memory", SETTING_BYTES, "256M", 65536, INT64_C(1) << 36, "bytes",
+        "The windows of all ends together: with many each is smaller, down to "
+        "16 "
+        "KiB."},
+    {"tunnel.bytes", SETTING_BYTES, "0", 0, INT64_C(1) << 50, "bytes",
+        "What may go through one tunnel, both ways, before it is closed; 0: no "
+        "limit."},
+    {"tunnel.idle", SETTING_DURATION, "0", 0, 86400000, "ms",
+        "A tunnel without a word for so long is closed; 0: never."},
     {"link.heartbeat", SETTING_DURATION, "1s", 10, 60000, "ms",
         "Between two heartbeats to a switch."},
     {"link.lost", SETTING_DURATION, "3s", 30, 600000, "ms",

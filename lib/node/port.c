@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "node/ask.h"
 #include "node/orphans.h"
+#include "node/tunnel.h"
 #include "node/work/task.h"
 
 // How long a port waits for the router to answer attach and detach.
@@ -194,6 +195,7 @@ make(edri_node_t *node, const bell_t *bell, size_t out_limit, size_t queue)
     self->in = box_new(self->queue);
     self->types = map_new();
     self->asks = map_new();
+    self->tunnels = map_new();
     self->cause.deadline_ms = -1;
     return self;
 }
@@ -277,6 +279,7 @@ edri_port_destroy(edri_port_t **self_p)
     }
     *self_p = NULL;
     ask_end_all(self, EDRI_CANCELLED);
+    tunnels_end(self);
     if (self->attached && atomic_load(&self->node->phase) == PHASE_RUNNING) {
         // What was emitted is taken before the router forgets us.
         port_ring(self, (char[]){BELL_DETACH}, 1);

@@ -18,6 +18,7 @@
 #include <pthread.h>
 #include <zmq.h>
 
+#include "base/blob.h"
 #include "base/box.h"
 #include "base/map.h"
 #include "edri/port.h"
@@ -25,12 +26,21 @@
 #include "node/reader.h"
 #include "node/types.h"
 
+// content_t is what an envelope is to hold: a message, or bytes, perhaps a blob's.
+typedef struct content {
+    const ProtobufCMessage *message; // NULL: the bytes
+    const void *data;
+    size_t size;
+    blob_t *blob; // borrowed; NULL: the bytes are copied
+} content_t;
+
 // What a bell message says: its first byte, or nothing.
 #define BELL_ATTACH 'a' // port → router: here I am; back: done
 #define BELL_DETACH 'd' // port → router: forget me; back: done
 #define BELL_GATE   'g' // port → router + type id: ring when it opens
 #define BELL_FLUSH  'f' // port → router: say so when all I emitted is sent
 #define BELL_CANCEL 'c' // port → router + id: nobody waits for that request
+#define BELL_TUNNEL 't' // port → router: who had my tunnels has ended
 #define BELL_LEAVE  'l' // port → router: nothing more for me; back: all is there
 #define BELL_QUIT   'q' // router → port: the node stops
 
@@ -44,6 +54,7 @@ typedef struct demand {
 } demand_t;
 
 typedef struct ask ask_t;
+typedef struct edri_tunnel edri_tunnel_t;
 struct job;
 
 // cause_t is what a port works for: the event whose handler runs, or whose
@@ -121,6 +132,8 @@ struct edri_port {
     uint64_t next_id;
     uint64_t last_request;
     uint32_t edition; // of the code that asks now (edition.h); 0: there is one
+    map_t *tunnels;   // id → edri_tunnel_t
+    edri_tunnel_t *heard; // of these, whose callbacks are due
     map_t *asks;      // id → ask_t that waits
     ask_t *first_ask; // by deadline, earliest first
     ask_t *last_ask;
@@ -170,6 +183,15 @@ edri_err_t port_wait_with(
 edri_err_t port_check(edri_port_t *self) EDRI_MUST_CHECK;
 edri_err_t port_fail(edri_port_t *self, edri_err_t err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+// port_put writes one envelope with its body into the port's box, whatever its limit.
+void port_put(edri_port_t *self, envelope_t *env, const content_t *body);
+
+// port_open_tunnel sends the request that opens a tunnel; 'fn' is called once.
+// Returns as edri_request_async.
+edri_err_t port_open_tunnel(edri_port_t *self, const edri_type_t *type,
+    const ProtobufCMessage *arguments, uint32_t timeout_ms, edri_answer_fn *fn,
+    void *arg) EDRI_MUST_CHECK;
 
 // port_ring says a word to the other end (bell_t).
 void port_ring(edri_port_t *self, const void *word, size_t size);

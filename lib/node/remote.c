@@ -99,6 +99,7 @@ remote_free(remote_t *self)
     free(self->dests);
     free(self->cancels);
     outq_clear(&self->replies);
+    outq_clear(&self->streams);
     free(self->name);
     free(self);
 }
@@ -145,12 +146,13 @@ remote_leave(remote_t *self)
     for (unsigned i = 0; i < self->router->link_count; i++) {
         link_t *link = &self->router->links[i];
         (void)list_remove(&link->repliers, self);
+        (void)list_remove(&link->streamers, self);
         (void)list_remove(&link->resenders, self);
         for (size_t j = 0; j < self->dest_count; j++) {
             (void)list_remove(&link->senders, self->dests[j]);
         }
     }
-    self->active = self->resending = false;
+    self->active = self->streaming = self->resending = false;
     for (size_t j = 0; j < self->dest_count; j++) {
         self->dests[j]->active = false;
     }
@@ -194,6 +196,7 @@ remote_resume(remote_t *self)
     }
     remote_again(self);
     remote_wake(self);
+    remote_wake_streams(self);
     for (size_t i = 0; i < self->dest_count; i++) {
         dest_wake(self->dests[i]);
     }
@@ -328,6 +331,33 @@ remote_wake(remote_t *self)
     }
 }
 
+void
+remote_wake_streams(remote_t *self)
+{
+    link_t *link = self->streaming || self->streams.first == NULL
+                       ? NULL
+                       : remote_link(self, true);
+    if (link != NULL && !self->streaming) {
+        self->streaming = true;
+        list_add(&link->streamers, self);
+    }
+}
+
+void
+remote_stream(router_t *router, uint64_t life, slice_t item,
+    const envelope_t *env, blob_t *blob)
+{
+    remote_t *self = map_get(router->remotes, life);
+    if (self == NULL || self->gone_ms != 0) {
+        counter_add(&router->node->counters, COUNTER_LATE, 1);
+        blob_drop(&blob);
+        return;
+    }
+    // Bounded by the windows of all tunnels to that node.
+    outq_append(&self->streams, item, env, &(run_t){0}, blob);
+    remote_wake_streams(self);
+}
+
 size_t
 replies_max(const router_t *router)
 {
@@ -367,7 +397,9 @@ remote_reply(router_t *router, uint64_t life, slice_t item,
         blob_drop(&blob);
         return;
     }
-    if (self->replies.bytes > replies_max(router)) {
+    bool refused = self->replies.bytes > replies_max(router) &&
+                   envelope_kind(env->flags) == EDRI_REPLY;
+    if (refused) {
         refuse_reply(self, env, base_ms);
         blob_drop(&blob);
     } else {
@@ -421,7 +453,7 @@ is_idle(const remote_t *self)
             return false;
         }
     }
-    return self->replies.first == NULL;
+    return self->replies.first == NULL && self->streams.first == NULL;
 }
 
 bool

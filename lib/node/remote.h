@@ -47,6 +47,7 @@ void dest_sift(dest_t *self);
 void dest_wake(dest_t *self);
 void dest_check(dest_t *self);
 void remote_wake(remote_t *self);
+void remote_wake_streams(remote_t *self);
 
 // forget_credit takes back what a source was granted: it ended, or begins anew.
 void forget_credit(router_t *router, uint64_t life);

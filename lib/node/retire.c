@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "node/tunnel.h"
 
 // gather_load makes jobs of the events of a load; replies are handled.
 static void
@@ -18,10 +19,11 @@ gather_load(edri_manager_t *self, jobs_t *jobs, bool replies_done)
         const handler_t *handler =
             edition_handler(self->now, env.type, observed);
         bool reply = envelope_kind(env.flags) == EDRI_REPLY && !observed;
-        if (reply && !replies_done) {
-            port_answer(self->port, &at);
+        bool tunnel = envelope_kind(env.flags) == EDRI_TUNNEL;
+        if ((reply || tunnel) && !replies_done) {
+            (reply ? port_answer : port_tunnel)(self->port, &at);
         }
-        if (reply || handler == NULL) {
+        if (reply || tunnel || handler == NULL) {
             continue;
         }
         blob_t *blob = at.blob_p != NULL ? *at.blob_p : NULL;

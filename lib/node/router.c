@@ -19,6 +19,7 @@
 #include "node/orphans.h"
 #include "node/reload.h"
 #include "node/replay.h"
+#include "node/tunnels.h"
 
 // Bells read in one wake-up.
 #define BELLS_MAX 256
@@ -105,6 +106,11 @@ handle_bell(router_t *self, slot_t *slot, const uint8_t *word, size_t size)
         cancel_asked(self, slot, id);
         return;
     }
+    case BELL_TUNNEL:
+        drain_slot(self, slot);
+        tunnels_port_gone(self, slot->number, EDRI_WORKER_DIED,
+            "the worker's process at the other end has ended");
+        break;
     case BELL_FLUSH:
         if (!slot->flush) {
             slot->flush = true;
@@ -393,6 +399,7 @@ note_time(router_t *self, long waited_for)
         routes_tick(self);
         books_tell(self);
         health_tick(self);
+        tunnels_tick(self);
         self->expire_ms = now + 1000;
     }
 }
@@ -539,6 +546,7 @@ router_make(edri_node_t *node)
     self->routes = map_new();
     self->remotes = map_new();
     self->asked = map_new();
+    self->tunnels = map_new();
     self->now_ms = clock_ms();
     self->tokens = &node->tokens;
     self->handing = HAND_NONE;
@@ -576,6 +584,7 @@ router_free(router_t **self_p)
     router_t *self = *self_p;
     *self_p = NULL;
     asked_destroy(self);
+    tunnels_destroy(self);
     size_t cursor = 0;
     void *value = NULL;
     while (map_next(self->slots, &cursor, NULL, &value)) {

@@ -10,6 +10,7 @@
 //   waiting.c    events that wait until a switch has said who demands them
 //   asked.c      requests on their way, replies, errors
 //   cancel.c     requests that nobody waits for any more
+//   tunnels.c    the open tunnels
 //   ipc.c        ports of other processes
 //   remote.c     other nodes: a queue and credit per manager there, paths
 //   flows.c      the words between the two ends of a flow, and their timers
@@ -315,6 +316,11 @@ void asked_refuse(router_t *router, slot_t *from, const envelope_t *env,
 void asked_reply(router_t *router, slice_t item, slice_t content,
     const envelope_t *env, uint64_t life, blob_t **blob_p);
 
+// asked_opened ends a request that a life has answered with a tunnel.  Returns false
+// when nobody waits for it any more; else its port in *port_p.
+bool asked_opened(router_t *router, uint64_t request, uint64_t life,
+    uint64_t type, uint16_t *port_p);
+
 // asked_unsent takes a request back that never left for that manager.  Returns
 // true when it may be sent to another; a request to ALL gets an error instead,
 // and one that has ended is forgotten.
@@ -385,6 +391,8 @@ struct remote {
     dest_t **dests;
     size_t dest_count;
     outq_t replies;
+    outq_t streams;            // of tunnels
+    bool streaming;            // they are in the link's list
     bool active;               // its replies are in the link's list
     bool resending;            // it is in the link's list of those
     uint64_t path;             // of our frames
@@ -439,6 +447,10 @@ size_t dest_load(const dest_t *self);
 // remote_reply queues one reply.
 void remote_reply(router_t *router, uint64_t life, slice_t item,
     const envelope_t *env, int64_t base_ms, blob_t *blob);
+
+// remote_stream queues what is said in a tunnel.
+void remote_stream(router_t *router, uint64_t life, slice_t item,
+    const envelope_t *env, blob_t *blob);
 
 // remote_granted takes credit.
 void remote_granted(router_t *router, uint64_t life, uint32_t target,
@@ -513,6 +525,7 @@ struct link {
     int64_t tell_ms;    // when 'told' must be brought up to date
     list_t senders;     // dest_t that have something to send
     list_t repliers;    // remote_t that have replies to send
+    list_t streamers;   // remote_t that have something of tunnels to send
     list_t resenders;   // remote_t that have frames to send again
     size_t next_sender; // fair turn
     bool replaced;
@@ -577,6 +590,7 @@ struct router {
     map_t *routes;        // type → route_t
     map_t *remotes;       // life → remote_t
     map_t *asked;         // request id → asked_t
+    map_t *tunnels;       // id of an end here → row (tunnels.c)
     asked_t *first_asked; // by deadline
     asked_t *last_asked;
     asked_t *free_asked;

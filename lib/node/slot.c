@@ -7,6 +7,7 @@
 #include "node/health.h"
 #include "node/keyed.h"
 #include "node/replay.h"
+#include "node/tunnels.h"
 
 // Beside a full box waits at most this part of its limit.
 #define BESIDE 4
@@ -102,6 +103,8 @@ slot_detach(slot_t *self)
     router->settled = true;
     asked_slot_gone(router, self->number);
     asked_cancel_all(router, self->number);
+    tunnels_port_gone(router, self->number, EDRI_RESPONDER_DIED,
+        "the worker at the other end has ended");
     if (!self->ipc) {
         // From here on the port may be freed: the slot itself is not touched
         // by its owner.

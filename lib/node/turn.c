@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "node/deadlock.h"
+#include "node/tunnel.h"
 #include "node/work/pool.h"
 
 // How much of a load is worked off before its room is given back.
@@ -273,11 +274,12 @@ turn_load(edri_manager_t *self)
     // What is left when the node stops goes back to where it came from.
     while (!atomic_load_explicit(&self->port->stop, memory_order_relaxed) &&
            reader_next(&at, &env)) {
+        bool tunnel = envelope_kind(env.flags) == EDRI_TUNNEL;
         bool reply = envelope_kind(env.flags) == EDRI_REPLY &&
                      (env.flags & WIRE_OBSERVED) == 0;
-        if (reply) {
+        if (reply || tunnel) {
             if (!self->replies_done) {
-                port_answer(self->port, &at);
+                (reply ? port_answer : port_tunnel)(self->port, &at);
             }
             done += at.item.len;
             done += at.blob_p != NULL ? blob_size(*at.blob_p) : 0;
@@ -296,4 +298,7 @@ turn_load(edri_manager_t *self)
         port_release(self->port, self->port->in, done);
     }
     load_reset(&self->load);
+    if (self->port->heard != NULL) {
+        tunnels_call(self->port);
+    }
 }

@@ -216,6 +216,11 @@ read_name(const name_rule_t *rule, const char *full_name,
             "%s: \"%s\": only a %s has it; set kind: %s or leave it out",
             rule->option, rule->given, rule->kind, rule->kind);
     }
+    // What a tunnel carries may be bytes as they are.
+    if (given && rule->needed && streq(rule->kind, "TUNNEL") &&
+        streq(rule->given, "bytes")) {
+        return EDRI_OK;
+    }
     if (given && !resolve(rule->given, full_name, exists, arg, rule->out)) {
         return refuse(why, why_size,
             "%s: \"%s\": no such message; declare it, or import its file",

@@ -35,6 +35,10 @@
 #define WIRE_LAST        0x2000u
 #define WIRE_ASKED       0x4000u
 #define WIRE_PROGRESS    0x8000u
+#define WIRE_OPENED      0x10000u // of a tunnel, with those below
+#define WIRE_CREDIT      0x20000u
+#define WIRE_END         0x40000u
+#define WIRE_CLOSE       0x80000u
 
 // envelope_t is one envelope, read: routing fields by value, the rest borrowed
 // from the bytes it was read from.

@@ -15,6 +15,10 @@ typedef struct words {
     char *reply;    // Shop__QuoteReply, or NULL
     char *function; // shop__quote
     char *reply_function;
+    char *up; // of a tunnel; NULL: bytes
+    char *up_function;
+    char *down;
+    char *down_function;
 } words_t;
 
 static words_t
@@ -27,6 +31,14 @@ words_of(const event_t *event)
         words.reply = name_type(event->options.reply);
         words.reply_function = name_function(event->options.reply);
     }
+    if (event->options.up[0] != '\0') {
+        words.up = name_type(event->options.up);
+        words.up_function = name_function(event->options.up);
+    }
+    if (event->options.down[0] != '\0') {
+        words.down = name_type(event->options.down);
+        words.down_function = name_function(event->options.down);
+    }
     return words;
 }
 
@@ -38,6 +50,10 @@ words_free(words_t *words)
     free(words->reply);
     free(words->function);
     free(words->reply_function);
+    free(words->up);
+    free(words->up_function);
+    free(words->down);
+    free(words->down_function);
 }
 
 // ----- header
@@ -127,6 +143,67 @@ declare_request(text_t *out, const event_t *event, const words_t *w)
         w->ours, w->ours);
 }
 
+// declare_direction declares how one end sends 'up' or 'down', and the other
+// receives it.
+static void
+declare_direction(
+    text_t *out, const words_t *w, const char *way, const char *message)
+{
+    if (message == NULL) {
+        text_add(out,
+            "// %s_send_%s and %s_receive_%s: bytes as they are, as\n"
+            "// edri_tunnel_send_bytes and edri_tunnel_receive_bytes.\n"
+            "edri_err_t %s_send_%s(edri_tunnel_t *tunnel, const void *data,\n"
+            "    size_t size, int timeout_ms);\n"
+            "edri_err_t %s_receive_%s(\n"
+            "    edri_tunnel_t *tunnel, int timeout_ms, edri_bytes_t *bytes);"
+            "\n\n",
+            w->ours, way, w->ours, way, w->ours, way, w->ours, way);
+        return;
+    }
+    text_add(out,
+        "// %s_send_%s and %s_receive_%s: as edri_tunnel_send and\n"
+        "// edri_tunnel_receive (edri/tunnel.h); what was received is freed "
+        "with\n// %s_%s_free, which sets it to NULL and is safe on NULL.\n"
+        "edri_err_t %s_send_%s(\n"
+        "    edri_tunnel_t *tunnel, const %s *message, int timeout_ms);\n"
+        "edri_err_t %s_receive_%s(\n"
+        "    edri_tunnel_t *tunnel, int timeout_ms, %s **message_p);\n"
+        "void %s_%s_free(%s **message_p);\n\n",
+        w->ours, way, w->ours, way, w->ours, way, w->ours, way, message,
+        w->ours, way, message, w->ours, way, message);
+}
+
+static void
+declare_tunnel(text_t *out, const event_t *event, const words_t *w)
+{
+    text_add(out,
+        "// %s: a tunnel; its message is the arguments.\n\n"
+        "extern const edri_type_t %s_type;\n\n"
+        "// %s_open opens one and waits until it is accepted, as "
+        "edri_tunnel_open\n// (edri/tunnel.h).  timeout_ms 0: %u ms.\n"
+        "edri_err_t %s_open(edri_port_t *port, const %s *arguments,\n"
+        "    uint32_t timeout_ms, edri_tunnel_t **tunnel_p);\n\n"
+        "// %s_open_async opens one and returns, as edri_tunnel_open_async.\n"
+        "edri_err_t %s_open_async(edri_port_t *port, const %s *arguments,\n"
+        "    uint32_t timeout_ms, edri_tunnel_opened_fn *fn, void *arg);\n\n",
+        event->name, w->ours, w->ours, event->options.timeout_ms, w->ours,
+        w->type, w->ours, w->ours, w->type);
+    text_add(out, "// 'up': what the opener sends.\n");
+    declare_direction(out, w, "up", w->up);
+    text_add(out, "// 'down': what the acceptor sends.\n");
+    declare_direction(out, w, "down", w->down);
+    text_add(out,
+        "// %s_handler_fn gets a tunnel, with the arguments borrowed for the "
+        "call; it\n// may send and receive until it is done, or set callbacks "
+        "(edri_tunnel_on)\n// and return.  An error before its first use "
+        "refuses it.\n"
+        "typedef edri_err_t %s_handler_fn(\n"
+        "    edri_task_t *task, const %s *arguments, edri_tunnel_t *tunnel);"
+        "\n\n",
+        w->ours, w->ours, w->type);
+}
+
 void
 generate_header(
     text_t *out, const file_t *file, const event_t *events, size_t count)
@@ -142,7 +219,9 @@ generate_header(
         file->name, macro, macro, base);
     for (size_t i = 0; i < count; i++) {
         words_t words = words_of(&events[i]);
-        if (words.reply != NULL) {
+        if (events[i].options.kind == EDRI_TUNNEL) {
+            declare_tunnel(out, &events[i], &words);
+        } else if (words.reply != NULL) {
             declare_request(out, &events[i], &words);
         } else {
             declare_notification(out, &events[i], &words);
@@ -296,6 +375,12 @@ define_type(text_t *out, const event_t *event, const words_t *w)
     if (w->reply != NULL) {
         text_add(out, "    .reply = &%s__descriptor,\n", w->reply_function);
     }
+    if (w->up != NULL) {
+        text_add(out, "    .up = &%s__descriptor,\n", w->up_function);
+    }
+    if (w->down != NULL) {
+        text_add(out, "    .down = &%s__descriptor,\n", w->down_function);
+    }
     text_add(out, "    .file = &file,\n};\n\n");
 }
 
@@ -375,6 +460,70 @@ define_request(text_t *out, const words_t *w)
         w->ours, w->ours, w->reply, w->ours, w->ours, w->ours, w->ours);
 }
 
+static void
+define_direction(
+    text_t *out, const words_t *w, const char *way, const char *message)
+{
+    if (message == NULL) {
+        text_add(out,
+            "edri_err_t\n%s_send_%s(edri_tunnel_t *tunnel, const void *data,\n"
+            "    size_t size, int timeout_ms)\n{\n"
+            "    return edri_tunnel_send_bytes(tunnel, data, size, "
+            "timeout_ms);\n}\n\n"
+            "edri_err_t\n%s_receive_%s(\n"
+            "    edri_tunnel_t *tunnel, int timeout_ms, edri_bytes_t *bytes)"
+            "\n{\n"
+            "    return edri_tunnel_receive_bytes(tunnel, timeout_ms, bytes);"
+            "\n}\n\n",
+            w->ours, way, w->ours, way);
+        return;
+    }
+    text_add(out,
+        "edri_err_t\n%s_send_%s(\n"
+        "    edri_tunnel_t *tunnel, const %s *message, int timeout_ms)\n{\n"
+        "    return edri_tunnel_send(tunnel,\n"
+        "        message != NULL ? &message->base : NULL, timeout_ms);\n}\n\n",
+        w->ours, way, message);
+    text_add(out,
+        "edri_err_t\n%s_receive_%s(\n"
+        "    edri_tunnel_t *tunnel, int timeout_ms, %s **message_p)\n{\n"
+        "    ProtobufCMessage *message = NULL;\n"
+        "    edri_err_t err = edri_tunnel_receive(tunnel, timeout_ms, "
+        "&message);\n"
+        "    *message_p = (%s *)message;\n    return err;\n}\n\n"
+        "void\n%s_%s_free(%s **message_p)\n{\n"
+        "    if (*message_p != NULL) {\n"
+        "        protobuf_c_message_free_unpacked(&(*message_p)->base, NULL);"
+        "\n        *message_p = NULL;\n    }\n}\n\n",
+        w->ours, way, message, message, w->ours, way, message);
+}
+
+static void
+define_tunnel(text_t *out, const words_t *w)
+{
+    text_add(out,
+        "edri_err_t\n%s_open(edri_port_t *port, const %s *arguments,\n"
+        "    uint32_t timeout_ms, edri_tunnel_t **tunnel_p)\n{\n"
+        "    return edri_tunnel_open(port, &%s_type,\n"
+        "        arguments != NULL ? &arguments->base : NULL, timeout_ms,\n"
+        "        tunnel_p);\n}\n\n"
+        "edri_err_t\n%s_open_async(edri_port_t *port, const %s *arguments,\n"
+        "    uint32_t timeout_ms, edri_tunnel_opened_fn *fn, void *arg)\n{\n"
+        "    return edri_tunnel_open_async(port, &%s_type,\n"
+        "        arguments != NULL ? &arguments->base : NULL, timeout_ms, fn, "
+        "arg);\n}\n\n",
+        w->ours, w->type, w->ours, w->ours, w->type, w->ours);
+    define_direction(out, w, "up", w->up);
+    define_direction(out, w, "down", w->down);
+    text_add(out,
+        "static edri_err_t\n%s_call(edri_fn_t handler, edri_task_t *task,\n"
+        "    const ProtobufCMessage *arguments, ProtobufCMessage *reply)\n{\n"
+        "    (void)reply;\n"
+        "    return ((%s_handler_fn *)handler)(\n"
+        "        task, (const %s *)arguments, edri_task_tunnel(task));\n}\n\n",
+        w->ours, w->ours, w->type);
+}
+
 void
 generate_source(text_t *out, const request_t *request, const file_t *file,
     const event_t *events, size_t count)
@@ -398,7 +547,9 @@ generate_source(text_t *out, const request_t *request, const file_t *file,
     for (size_t i = 0; i < count; i++) {
         words_t words = words_of(&events[i]);
         define_type(out, &events[i], &words);
-        if (words.reply != NULL) {
+        if (events[i].options.kind == EDRI_TUNNEL) {
+            define_tunnel(out, &words);
+        } else if (words.reply != NULL) {
             define_request(out, &words);
         } else {
             define_notification(out, &words);

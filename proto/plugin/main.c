@@ -189,12 +189,6 @@ check_event(check_t *self, const message_t *message, char *full_name)
         warn_early(self, raw, full_name);
     }
     edri__event_options__free_unpacked(raw, NULL);
-    if (err == EDRI_OK && event.options.kind == EDRI_TUNNEL) {
-        err = EDRI_INVAL;
-        snprintf(why, sizeof why,
-            "kind: TUNNEL: this version has no tunnels yet; leave the type "
-            "out, or send NOTIFICATIONs");
-    }
     if (err != EDRI_OK) {
         problem(self->problems, self->file, self->path, self->depth + 2,
             "%s: %s", full_name, why);

@@ -235,6 +235,86 @@ who_waits_for_itself_is_told(site_t *site, edri_workers_t workers)
     duty_do_reply_free(&done);
 }
 
+static edri_tunnel_t *
+open_flow(site_t *site, const char *what, edri_err_t expected)
+{
+    Duty__Flow flow = DUTY__FLOW__INIT;
+    edri_tunnel_t *tunnel = NULL;
+    char *copy = str_dup(what);
+    flow.what = copy;
+    edri_err_t err = duty_flow_open(site->port, &flow, 0, &tunnel);
+    check(err == expected, "%s: %s: %s", what, edri_err_name(err),
+        edri_port_error(site->port));
+    free(copy);
+    return tunnel;
+}
+
+// pour sends so many messages of that size, and expects them back.
+static void
+pour(site_t *site, edri_tunnel_t *tunnel, size_t size, unsigned count)
+{
+    uint8_t *data = site_data(size);
+    edri_bytes_t bytes;
+    unsigned sent = 0;
+    unsigned came = 0;
+    while (came < count) {
+        edri_err_t err = EDRI_OK;
+        while (sent < count && sent < came + 20 && err == EDRI_OK) {
+            err = duty_flow_send_up(tunnel, data, size, 0);
+            sent += err == EDRI_OK;
+        }
+        check(err == EDRI_OK || err == EDRI_AGAIN, "%s",
+            edri_port_error(site->port));
+        err = duty_flow_receive_down(tunnel, 10000, &bytes);
+        check(err == EDRI_OK && bytes.size == size &&
+                  site_whole(bytes.data, size),
+            "%u of %u: %s", came, count, edri_err_name(err));
+        edri_bytes_free(&bytes);
+        came++;
+    }
+    free(data);
+}
+
+static void
+tunnels_go_both_ways(site_t *site, edri_workers_t workers)
+{
+    static const char *const ways[] = {"echo", "calls"};
+    (void)workers;
+    for (int i = 0; i < 2; i++) {
+        edri_bytes_t bytes;
+        edri_tunnel_t *tunnel = open_flow(site, ways[i], EDRI_OK);
+        pour(site, tunnel, 10, 3000);
+        pour(site, tunnel, 50000, 100);
+        pour(site, tunnel, 2000000, 3);
+        check(edri_tunnel_finish(tunnel) == EDRI_OK, "finish");
+        edri_err_t err = duty_flow_receive_down(tunnel, 10000, &bytes);
+        check(err == EDRI_END, "%s: %s", ways[i], edri_err_name(err));
+        edri_tunnel_close(&tunnel, EDRI_OK, NULL);
+    }
+    check(open_flow(site, "refuse", EDRI_DENIED) == NULL, "a tunnel");
+    check(strstr(edri_port_error(site->port), "not now") != NULL, "%s",
+        edri_port_error(site->port));
+}
+
+static void
+a_process_that_ends_closes_its_tunnel(site_t *site, edri_workers_t workers)
+{
+    edri_bytes_t bytes;
+    if (!is_far(workers)) {
+        return;
+    }
+    edri_tunnel_t *tunnel = open_flow(site, "die", EDRI_OK);
+    check(duty_flow_send_up(tunnel, "x", 1, 10000) == EDRI_OK, "sent");
+    edri_err_t err = duty_flow_receive_down(tunnel, 10000, &bytes);
+    check(err == EDRI_WORKER_DIED, "%s: %s", edri_err_name(err),
+        edri_tunnel_text(tunnel));
+    edri_tunnel_close(&tunnel, EDRI_OK, NULL);
+    // Others are opened, all the same.
+    tunnel = open_flow(site, "echo", EDRI_OK);
+    pour(site, tunnel, 100, 10);
+    edri_tunnel_close(&tunnel, EDRI_OK, NULL);
+}
+
 static void
 what_is_too_late_is_not_begun(site_t *site, edri_workers_t workers)
 {
@@ -415,6 +495,8 @@ static const test_case_t cases[] = {
     CASE(a_cancel_reaches_the_handler),
     CASE(progress_is_told_to_who_wants_it),
     CASE(a_full_receiver_pushes_back),
+    CASE(tunnels_go_both_ways),
+    CASE(a_process_that_ends_closes_its_tunnel),
     CASE(a_handler_may_end_the_node),
     CASE(draining_finishes_what_was_begun), // last: it ends the node
 };
@@ -459,6 +541,10 @@ main(int argc, char **argv)
     // With a file it says the kind, and the code another.
     bool configured = argc > 2 && streq(argv[2], "--config");
     site_t *site = site_new(argc, argv, configured ? EDRI_THREADS(2) : workers);
+    if (is_wanted(site, "tunnels_go_both_ways")) { // a program may have none
+        (void)duty_flow_handle(
+            site->work, site_on_flow, configured ? EDRI_THREADS(2) : workers);
+    }
     if (own && !configured) {
         (void)edri_manager_own_process(site->work);
     }

@@ -231,6 +231,47 @@ act(edri_task_t *task, const char *what, uint64_t number)
     return EDRI_OK;
 }
 
+// ----- tunnels
+
+static void
+on_ready(edri_tunnel_t *tunnel, void *arg)
+{
+    edri_bytes_t bytes;
+    edri_err_t err = EDRI_OK;
+    (void)arg;
+    while ((err = duty_flow_receive_up(tunnel, 0, &bytes)) == EDRI_OK) {
+        check(
+            duty_flow_send_down(tunnel, bytes.data, bytes.size, -1) == EDRI_OK,
+            "it was not sent back");
+        edri_bytes_free(&bytes);
+    }
+    if (err == EDRI_END) {
+        (void)edri_tunnel_finish(tunnel);
+    }
+}
+
+edri_err_t
+site_on_flow(edri_task_t *task, const Duty__Flow *flow, edri_tunnel_t *tunnel)
+{
+    edri_bytes_t bytes;
+    edri_err_t err = EDRI_OK;
+    if (streq(flow->what, "refuse")) {
+        return edri_task_fail(task, EDRI_DENIED, "not now");
+    }
+    if (streq(flow->what, "calls")) {
+        return edri_tunnel_on(
+            tunnel, &(edri_tunnel_calls_t){.ready = on_ready}, NULL);
+    }
+    while ((err = duty_flow_receive_up(tunnel, -1, &bytes)) == EDRI_OK) {
+        if (streq(flow->what, "die")) {
+            (void)kill(getpid(), SIGKILL);
+        }
+        err = duty_flow_send_down(tunnel, bytes.data, bytes.size, -1);
+        edri_bytes_free(&bytes);
+    }
+    return err == EDRI_END ? EDRI_OK : err;
+}
+
 static edri_err_t
 on_do(edri_task_t *task, const Duty__Do *request, Duty__Done *done)
 {

@@ -60,6 +60,10 @@ void site_note(site_t *self, const char *what, uint64_t number);
 // site_counter returns a counter of the node.
 uint64_t site_counter(const site_t *self, const char *name);
 
+// site_on_flow handles duty.Flow, for those that want it.
+edri_err_t site_on_flow(
+    edri_task_t *task, const Duty__Flow *flow, edri_tunnel_t *tunnel);
+
 // site_data gives 'size' bytes with a pattern; site_whole says whether bytes
 // are these.
 uint8_t *site_data(size_t size);

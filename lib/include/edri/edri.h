@@ -15,6 +15,7 @@
 #include "edri/plugin.h"
 #include "edri/port.h"
 #include "edri/task.h"
+#include "edri/tunnel.h"
 #include "edri/type.h"
 
 #define EDRI_VERSION "0.1.0"

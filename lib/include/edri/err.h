@@ -33,7 +33,8 @@
     X(LOST, 23, "lost on a link that broke")                  \
     X(WORKER_DIED, 24, "the worker's process ended")          \
     X(QUARANTINED, 25, "it has ended too many workers")       \
-    X(DEADLOCK, 26, "its handler's only thread waits for it")
+    X(DEADLOCK, 26, "its handler's only thread waits for it") \
+    X(END, 27, "nothing more comes")
 
 // edri_err_t is what every function that can fail returns; EDRI_OK is 0.
 typedef enum edri_err {

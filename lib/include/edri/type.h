@@ -73,8 +73,8 @@ typedef struct edri_type {
     const char *key;          // name of the key field; NULL: none
     const ProtobufCMessageDescriptor *message;
     const ProtobufCMessageDescriptor *reply; // REQUEST; else NULL
-    const ProtobufCMessageDescriptor *up;    // TUNNEL; else NULL
-    const ProtobufCMessageDescriptor *down;  // TUNNEL; else NULL
+    const ProtobufCMessageDescriptor *up;    // TUNNEL; NULL: bytes
+    const ProtobufCMessageDescriptor *down;  // TUNNEL; NULL: bytes
     const edri_file_t *file;                 // where it is declared
 } edri_type_t;
 

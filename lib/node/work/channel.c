@@ -60,17 +60,20 @@ peek(channel_t *self)
     return self->peeked;
 }
 
+// is_reply says whether it needs no room of the channel: it has its own.
 static bool
 is_reply(const envelope_t *env)
 {
-    return envelope_kind(env->flags) == EDRI_REPLY;
+    edri_kind_t kind = envelope_kind(env->flags);
+    return kind == EDRI_REPLY || kind == EDRI_TUNNEL;
 }
 
 // is_end says whether it is the last word on a request.
 static bool
 is_end(const envelope_t *env)
 {
-    return is_reply(env) && (env->flags & WIRE_PROGRESS) == 0;
+    return envelope_kind(env->flags) == EDRI_REPLY &&
+           (env->flags & WIRE_PROGRESS) == 0;
 }
 
 bool

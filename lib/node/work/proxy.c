@@ -469,7 +469,9 @@ end_badly(proxy_t *self, edri_err_t err, const char *text)
     task->text = edri_task_strdup(task, text);
     faults_note(task->crew->faults, task->handler->type, err, text);
     if (envelope_kind(task->env.flags) == EDRI_REQUEST) {
-        port_reply(self->port, &task->env, task->life, err, text, NULL);
+        if (!task->opened) { // else the router closes the tunnel
+            port_reply(self->port, &task->env, task->life, err, text, NULL);
+        }
     } else {
         edri_log_warn("HANDLER-FAILED",
             "type=%s event=%llu error=%s text=\"%s\"",
@@ -628,6 +630,7 @@ begin_task(proxy_t *self, const job_t *job)
     task->handler = job->handler;
     task->life = job->origin.life;
     task->text = NULL;
+    task->opened = false;
     task->attempt = job->tries;
     task->deadline_ms =
         task->env.ttl_ms > 0 ? job->origin.base_ms + task->env.ttl_ms : -1;

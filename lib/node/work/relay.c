@@ -162,7 +162,10 @@ pass_event(relay_t *self, slice_t item, const envelope_t *env)
 {
     edri_port_t *port = self->port;
     typeref_t *ref = shared_map_get(self->roster->node->types, env->type);
-    if (ref == NULL || envelope_kind(env->flags) != ref->type->kind) {
+    edri_kind_t kind = ref != NULL ? ref->type->kind : EDRI_REPLY;
+    // What opens a tunnel is a request.
+    kind = kind == EDRI_TUNNEL ? EDRI_REQUEST : kind;
+    if (ref == NULL || envelope_kind(env->flags) != kind) {
         return relay_broke(self,
             "it emitted an event of a type that it has not "
             "offered, or of another kind");
@@ -178,7 +181,7 @@ pass_event(relay_t *self, slice_t item, const envelope_t *env)
     }
     int64_t base_ms =
         env->ttl_ms > 0 ? clock_ms() - self->message.head->age_ms : 0;
-    if (ref->type->kind == EDRI_REQUEST) {
+    if (kind == EDRI_REQUEST) {
         // The process takes nothing else before that has ended (deadlock.h); whoever
         // gets the request must see so.
         atomic_store(&port->waits_for, env->id);
@@ -188,11 +191,34 @@ pass_event(relay_t *self, slice_t item, const envelope_t *env)
         return err;
     }
     self->last_id = env->id;
-    if (ref->type->kind == EDRI_REQUEST) {
+    if (kind == EDRI_REQUEST) {
         self->asked[self->asked_count++ % ASKED_MAX] = env->id;
     }
     const char *why = gates_heed(&self->gates, port, &self->channel, ref);
     return why == NULL ? EDRI_OK : relay_broke(self, why);
+}
+
+// pass_tunnel passes on what is said in a tunnel; its router knows whether it may be.
+static edri_err_t
+pass_tunnel(relay_t *self, slice_t item, slice_t content)
+{
+    envelope_t env;
+    if (envelope_read(content, &env) != EDRI_OK ||
+        env.id >> 48 != self->port->number) {
+        return relay_broke(self, "it spoke in a tunnel that is not its own");
+    }
+    bool opens = (env.flags & WIRE_OPENED) != 0;
+    if (opens && (!self->given || env.request != self->task->env.id)) {
+        return relay_broke(self, "it opened a tunnel that it was not asked for");
+    }
+    edri_err_t err = port_pass(self->port, item, 0, &self->message.blob);
+    if (err == EDRI_OK) {
+        self->has_tunnels = true;
+        if (opens) {
+            task_opened(self->task);
+        }
+    }
+    return err;
 }
 
 // finished counts how a task has ended.
@@ -246,7 +272,10 @@ pass_reply(relay_t *self, slice_t item, slice_t content)
     if (envelope_read(content, &reply) != EDRI_OK || !is_answer(self, &reply)) {
         return relay_broke(self, "it replied to what it was not asked");
     }
-    if (envelope_kind(self->task->env.flags) == EDRI_REQUEST) {
+    // A tunnel that was opened has told its end itself.
+    bool waits = envelope_kind(self->task->env.flags) == EDRI_REQUEST &&
+                 !self->task->opened;
+    if (waits) {
         edri_err_t err = port_pass(self->port, item, 0, &self->message.blob);
         if (err != EDRI_OK) {
             return err;
@@ -269,9 +298,10 @@ pass_one(relay_t *self, slice_t item, slice_t content)
     if (attached != (self->message.blob != NULL)) {
         return relay_broke(self, "an attachment is missing, or is nobody's");
     }
-    edri_err_t err = envelope_kind(env.flags) == EDRI_REPLY
-                         ? pass_reply(self, item, content)
-                         : pass_event(self, item, &env);
+    edri_kind_t kind = envelope_kind(env.flags);
+    edri_err_t err = kind == EDRI_REPLY    ? pass_reply(self, item, content)
+                     : kind == EDRI_TUNNEL ? pass_tunnel(self, item, content)
+                                           : pass_event(self, item, &env);
     if (err == EDRI_OK && env.id >> 48 == self->port->number &&
         env.id > self->last_id) {
         self->last_id = env.id;
@@ -394,6 +424,7 @@ relay_begin(relay_t *self)
     self->rest = (slice_t){0};
     self->held = self->says_ready = self->flushing = self->given = false;
     self->ready = self->ended = self->drained = self->welcomed = false;
+    self->has_tunnels = false;
     atomic_store(&self->port->waits_for, 0);
     self->end_fd = -1;
     self->gates.count = 0;
@@ -402,6 +433,9 @@ relay_begin(relay_t *self)
 void
 relay_reset(relay_t *self)
 {
+    if (self->has_tunnels) {
+        port_ring(self->port, (char[]){BELL_TUNNEL}, 1);
+    }
     message_clear(&self->message);
     channel_clear(&self->channel);
     relay_begin(self);

@@ -29,6 +29,7 @@ typedef struct relay {
     bool ended;       // the kernel says so
     bool welcomed;    // it has said HELLO
     bool ready;       // it waits for a task
+    bool has_tunnels; // some were opened there
     bool own;         // it is the manager's own: its hooks emit without a task
     bool drained;     // its hook of that name has returned
     char reason[256]; // why we end it; "": it ended by itself

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "node/ask.h"
+#include "node/tunnel.h"
 
 typedef struct thread_runner {
     runner_t base; // first
@@ -26,6 +27,7 @@ run(runner_t *base, job_t *job, int64_t *due_ms)
     thread_runner_t *self = (thread_runner_t *)base;
     bool again = job_run(job, self->task, due_ms);
     ask_settle(self->task->port);
+    tunnels_settle(self->task->port);
     return again;
 }
 

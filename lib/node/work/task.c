@@ -10,6 +10,8 @@
 #include "base/clock.h"
 #include "edri/log.h"
 #include "node/ask.h"
+#include "node/tunnel.h"
+#include "node/tunnels.h"
 #include "wire/nesting.h"
 
 // A handler's progress is told at most so often.
@@ -240,6 +242,16 @@ task_begins(edri_task_t *self)
     atomic_store(&self->over_ms, request ? self->deadline_ms : until_ms);
 }
 
+void
+task_opened(edri_task_t *self)
+{
+    uint32_t limit_ms = self->handler->limit_ms;
+    self->opened = true;
+    self->deadline_ms = limit_ms > 0 ? clock_ms() + limit_ms : -1;
+    self->port->cause.deadline_ms = self->deadline_ms;
+    atomic_store(&self->over_ms, self->deadline_ms);
+}
+
 static void *
 take_memory(void *arena, size_t size)
 {
@@ -309,8 +321,17 @@ handle(edri_task_t *self, slice_t body, ProtobufCMessage **reply_p)
         *reply_p = arena_alloc(self->arena, type->reply->sizeof_message);
         protobuf_c_message_init(type->reply, *reply_p);
     }
+    if (type->kind == EDRI_TUNNEL) {
+        edri_err_t refusal = tunnel_accept(self);
+        if (refusal != EDRI_OK) {
+            return refusal;
+        }
+    }
     edri_err_t err =
         self->handler->call(self->handler->fn, self, event, *reply_p);
+    if (type->kind == EDRI_TUNNEL) {
+        tunnel_handled(self, err);
+    }
     counter_add(&self->port->node->counters,
         err == EDRI_OK ? COUNTER_HANDLED : COUNTER_HANDLER_FAILED, 1);
     if (err != EDRI_OK) {
@@ -366,7 +387,9 @@ run_request(edri_task_t *self, slice_t body, int64_t now_ms)
     edri_err_t err = handle(self, body, &reply);
     atomic_store(&self->running, 0);
     requests_leave(requests, self);
-    port_reply(self->port, &self->env, self->life, err, self->text, reply);
+    if (!self->opened || self->far) { // a tunnel has told its end itself
+        port_reply(self->port, &self->env, self->life, err, self->text, reply);
+    }
     end_work(self);
     atomic_store(&self->cancelled_ms, 0);
 }
@@ -422,6 +445,8 @@ task_run(edri_task_t *self, slice_t content, blob_t *blob, const run_t *origin,
     }
     self->life = origin->life;
     self->text = NULL;
+    self->tunnel = NULL;
+    self->opened = false;
     self->told_ms = 0;
     self->deadline_ms =
         self->env.ttl_ms > 0 ? origin->base_ms + self->env.ttl_ms : -1;

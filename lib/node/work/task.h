@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "edri/manager.h"
+#include "edri/tunnel.h"
 #include "node/faults.h"
 #include "node/port.h"
 
@@ -60,6 +61,8 @@ struct edri_task {
     uint64_t missed;           // events that were dropped before it
     uint32_t attempt;          // tries of it here before this one
     int64_t told_ms;           // when its progress was told last
+    edri_tunnel_t *tunnel; // of one that opens it, or NULL
+    bool opened;           // it has been accepted
     bool far; // the node waits for a reply to any event, and counts
 };
 
@@ -71,6 +74,10 @@ struct edri_task {
 edri_err_t task_run(edri_task_t *self, slice_t content, blob_t *blob,
     const run_t *origin, int64_t now_ms) EDRI_MUST_CHECK;
 void task_end(edri_task_t *self);
+
+// task_opened says that the tunnel which it opens was accepted: its time does not
+// end with the request's.
+void task_opened(edri_task_t *self);
 
 // task_begins lets the time limit run from now.
 void task_begins(edri_task_t *self);

@@ -27,6 +27,7 @@
 #include "base/clock.h"
 #include "node/ask.h"
 #include "node/manager.h"
+#include "node/tunnel.h"
 #include "node/work/channel.h"
 #include "node/work/process.h"
 #include "node/work/task.h"
@@ -152,7 +153,8 @@ carry_off(worker_t *self)
         if (cargo.ends) {
             tell_quit(self);
         }
-        if (cargo.ends && !port_asking(self->port)) {
+        if (cargo.ends && !port_asking(self->port) &&
+            map_size(self->port->tunnels) == 0) {
             head.control = &words;
             head.n_control = 1;
             self->said_ready = true;
@@ -491,8 +493,9 @@ is_work(const head_t *head)
     return fine;
 }
 
-// shake hands: HELLO, then WELCOME and WORK in one message.
-static void
+// shake hands: HELLO, then WELCOME and WORK in one message.  Returns false when the
+// node has no work any more.
+static bool
 shake(worker_t *self)
 {
     const char *why = NULL;
@@ -504,13 +507,14 @@ shake(worker_t *self)
         (void)carrier_wait(self->channel.carrier, -1);
     }
     if (err == EDRI_CLOSED) {
-        leave(self, 0);
+        return false;
     }
     if (err != EDRI_OK || !is_work(message.head)) {
         give_up(self, EDRI_PROTO, "WELCOME and WORK are expected first");
     }
     begin(self, message.head);
     message_clear(&message);
+    return true;
 }
 
 // ----- tasks
@@ -568,6 +572,7 @@ run_task(worker_t *self)
     edri_assert(err == EDRI_OK); // the node has it with the reply
     blob_drop(&blob);
     ask_settle(self->port);
+    tunnels_settle(self->port);
     task_end(&task);
     if (!self->said_ready) {
         tell_quit(self);
@@ -635,9 +640,12 @@ static void *
 run_other(void *arg)
 {
     worker_t *self = arg;
-    shake(self);
-    work(self);
-    clear(self);
+    if (shake(self)) { // else its seat was never taken
+        work(self);
+        clear(self);
+    } else {
+        channel_clear(&self->channel);
+    }
     return NULL;
 }
 
@@ -674,7 +682,9 @@ worker_run(edri_node_t *node, const char *where)
     open_carriers(&self, place);
     free(place);
     worker_t *first = &self.workers[0];
-    shake(first);
+    if (!shake(first)) {
+        leave(first, 0);
+    }
     if (first->whole) {
         call_started(first);
     }

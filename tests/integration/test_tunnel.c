@@ -1,0 +1,461 @@
+// SPDX-License-Identifier: MIT
+// test_tunnel.c - tunnels, within a node and between two.
+
+#include <poll.h>
+#include <stdatomic.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/sha256.h"
+#include "node/node.h"
+#include "support/network.h"
+#include "tunnel.edri.h"
+
+TestSuite(tunnel, .timeout = 60);
+
+#define UNTIL(condition)                              \
+    do {                                              \
+        int64_t end_ms = clock_ms() + 20000;          \
+        while (!(condition) && clock_ms() < end_ms) { \
+            (void)poll(NULL, 0, 1);                   \
+        }                                             \
+        cr_assert(condition);                         \
+    } while (0)
+
+static atomic_bool go;        // STAND may read
+static atomic_int standing;   // so many wait for that
+static atomic_int returned;   // handlers
+static atomic_int last_err;   // of what a handler met
+static atomic_int closed;     // callbacks
+static atomic_uint closed_as; // of the newest
+
+// ----- handlers
+
+static edri_err_t
+echo(edri_tunnel_t *tunnel)
+{
+    edri_bytes_t bytes;
+    edri_err_t err = EDRI_OK;
+    while (err == EDRI_OK) {
+        err = pipe_bytes_receive_up(tunnel, -1, &bytes);
+        if (err == EDRI_OK) {
+            err = pipe_bytes_send_down(tunnel, bytes.data, bytes.size, -1);
+        }
+        edri_bytes_free(&bytes);
+    }
+    return err == EDRI_END ? EDRI_OK : err;
+}
+
+static edri_err_t
+count(edri_tunnel_t *tunnel)
+{
+    edri_bytes_t bytes;
+    uint64_t total = 0;
+    while (pipe_bytes_receive_up(tunnel, -1, &bytes) == EDRI_OK) {
+        total += bytes.size;
+        edri_bytes_free(&bytes);
+    }
+    return pipe_bytes_send_down(tunnel, &total, sizeof total, -1);
+}
+
+static edri_err_t
+send_all(edri_tunnel_t *tunnel, uint64_t size, size_t part)
+{
+    uint8_t *data = mem_new(part);
+    edri_err_t err = EDRI_OK;
+    for (uint64_t at = 0; at < size && err == EDRI_OK; at += part) {
+        memset(data, (int)(at / part), part);
+        err = pipe_bytes_send_down(tunnel, data, part, -1);
+    }
+    free(data);
+    return err;
+}
+
+static void
+on_ready(edri_tunnel_t *tunnel, void *arg)
+{
+    edri_bytes_t bytes;
+    edri_err_t err = EDRI_OK;
+    (void)arg;
+    while ((err = pipe_bytes_receive_up(tunnel, 0, &bytes)) == EDRI_OK) {
+        cr_assert_eq(
+            pipe_bytes_send_down(tunnel, bytes.data, bytes.size, -1), EDRI_OK);
+        edri_bytes_free(&bytes);
+    }
+    if (err == EDRI_END) {
+        (void)edri_tunnel_finish(tunnel);
+    }
+}
+
+static void
+on_closed(edri_tunnel_t *tunnel, edri_err_t reason, const char *text, void *arg)
+{
+    (void)tunnel;
+    (void)text;
+    (void)arg;
+    closed_as = reason;
+    closed++;
+}
+
+static edri_err_t
+on_bytes(edri_task_t *task, const Pipe__Bytes *args, edri_tunnel_t *tunnel)
+{
+    static const edri_tunnel_calls_t calls = {
+        .ready = on_ready, .closed = on_closed};
+    edri_bytes_t bytes = {0};
+    edri_err_t err = EDRI_OK;
+    switch (args->way) {
+    case PIPE__WAY__ECHO:
+        err = echo(tunnel);
+        break;
+    case PIPE__WAY__CALLBACKS:
+        err = edri_tunnel_on(tunnel, &calls, NULL);
+        on_ready(tunnel, NULL);
+        break;
+    case PIPE__WAY__REFUSE:
+        return edri_task_fail(task, EDRI_DENIED, "not for %s", "you");
+    case PIPE__WAY__CLOSE:
+        err = pipe_bytes_receive_up(tunnel, -1, &bytes);
+        edri_bytes_free(&bytes);
+        return edri_task_fail(task, EDRI_INVAL, "no good");
+    case PIPE__WAY__DROP:
+        err = count(tunnel);
+        break;
+    case PIPE__WAY__STAND:
+        cr_assert_eq(pipe_bytes_send_down(tunnel, "!", 1, -1), EDRI_OK);
+        standing++;
+        UNTIL(go);
+        err = count(tunnel);
+        break;
+    case PIPE__WAY__SEND:
+        err = send_all(tunnel, args->size, args->part);
+        break;
+    case PIPE__WAY__DIE:
+    case PIPE__WAY__QUIT:
+    case _PIPE__WAY_IS_INT_SIZE:
+        break;
+    }
+    last_err = (int)err;
+    returned++;
+    return err;
+}
+
+static edri_err_t
+on_talk(edri_task_t *task, const Pipe__Talk *args, edri_tunnel_t *tunnel)
+{
+    Pipe__Say *said = NULL;
+    edri_err_t err = EDRI_OK;
+    uint32_t number = 0;
+    (void)task;
+    while ((err = pipe_talk_receive_up(tunnel, -1, &said)) == EDRI_OK) {
+        Pipe__Heard heard = PIPE__HEARD__INIT;
+        char *text = str_printf("%s: %s", args->room, said->text);
+        heard.text = text;
+        heard.count = ++number;
+        err = pipe_talk_send_down(tunnel, &heard, -1);
+        free(text);
+        pipe_talk_up_free(&said);
+        if (err != EDRI_OK) {
+            break;
+        }
+    }
+    return err == EDRI_END ? EDRI_OK : err;
+}
+
+// ----- places
+
+typedef struct place {
+    hub_t hub;
+    edri_node_t *here;  // opens
+    edri_node_t *there; // accepts; may be the same
+    edri_port_t *port;
+} place_t;
+
+static void
+accept_here(edri_node_t *node, edri_workers_t workers)
+{
+    edri_manager_t *manager = edri_node_manager(node, "pipe");
+    cr_assert_eq(pipe_bytes_handle(manager, on_bytes, workers), EDRI_OK, "%s",
+        edri_node_error(node));
+    cr_assert_eq(pipe_talk_handle(manager, on_talk, workers), EDRI_OK);
+}
+
+static place_t
+open_local(edri_workers_t workers)
+{
+    place_t self = {.here = edri_node_new(0, NULL)};
+    self.there = self.here;
+    accept_here(self.here, workers);
+    start(self.here);
+    self.port = edri_node_port(self.here);
+    return self;
+}
+
+static place_t
+open_two(edri_workers_t workers)
+{
+    place_t self = {.hub = start_switch()};
+    self.there = new_node(&self.hub, "there");
+    self.here = new_node(&self.hub, "here");
+    accept_here(self.there, workers);
+    start(self.there);
+    start(self.here);
+    self.port = edri_node_port(self.here);
+    return self;
+}
+
+static void
+close_place(place_t *self)
+{
+    edri_port_destroy(&self->port);
+    UNTIL(self->there == NULL || atomic_load(&self->there->tunnels_open) == 0);
+    cr_expect_eq(atomic_load(&self->here->tunnels_open), 0);
+    if (self->there != self->here) {
+        edri_node_destroy(&self->there);
+    }
+    edri_node_destroy(&self->here);
+    if (self->hub.pid != 0) {
+        stop_switch(&self->hub);
+    }
+}
+
+static edri_tunnel_t *
+open_bytes(const place_t *self, Pipe__Way way)
+{
+    Pipe__Bytes args = PIPE__BYTES__INIT;
+    edri_tunnel_t *tunnel = NULL;
+    args.way = way;
+    cr_assert_eq(pipe_bytes_open(self->port, &args, 0, &tunnel), EDRI_OK, "%s",
+        edri_port_error(self->port));
+    return tunnel;
+}
+
+// expect_bytes receives what must be the next.
+static void
+expect_bytes(edri_tunnel_t *tunnel, const void *data, size_t size)
+{
+    edri_bytes_t bytes;
+    cr_assert_eq(pipe_bytes_receive_down(tunnel, 10000, &bytes), EDRI_OK);
+    cr_assert_eq(bytes.size, size);
+    cr_assert_eq(memcmp(bytes.data, data, size), 0);
+    edri_bytes_free(&bytes);
+}
+
+static void
+echo_some(place_t *place, Pipe__Way way)
+{
+    edri_tunnel_t *tunnel = open_bytes(place, way);
+    edri_bytes_t bytes;
+    static const size_t sizes[] = {
+        0, 1, 100, 8192, 8193, 70000, 200000, 3000000};
+    size_t count = sizeof sizes / sizeof sizes[0];
+    uint8_t *data = mem_new(3000000);
+    for (size_t i = 0; i < 3000000; i++) {
+        data[i] = (uint8_t)(i * 31 + i / 251);
+    }
+    for (size_t i = 0; i < count; i++) {
+        cr_assert_eq(pipe_bytes_send_up(tunnel, data, sizes[i], 10000), EDRI_OK,
+            "%s", edri_port_error(place->port));
+        expect_bytes(tunnel, data, sizes[i]);
+    }
+    for (uint32_t i = 0; i < 2000; i++) { // many under way
+        cr_assert_eq(pipe_bytes_send_up(tunnel, &i, sizeof i, 10000), EDRI_OK);
+    }
+    for (uint32_t i = 0; i < 2000; i++) {
+        expect_bytes(tunnel, &i, sizeof i);
+    }
+    cr_assert_eq(pipe_bytes_receive_down(tunnel, 0, &bytes), EDRI_AGAIN);
+    cr_assert_eq(edri_tunnel_finish(tunnel), EDRI_OK);
+    cr_assert_eq(pipe_bytes_receive_down(tunnel, 10000, &bytes), EDRI_END);
+    cr_assert_eq(pipe_bytes_send_up(tunnel, data, 1, 0), EDRI_STATE);
+    edri_tunnel_close(&tunnel, EDRI_OK, NULL);
+    free(data);
+}
+
+Test(tunnel, echo_from_a_thread) // within a node
+{
+    place_t place = open_local(EDRI_THREADS(2));
+    echo_some(&place, PIPE__WAY__ECHO);
+    close_place(&place);
+}
+
+Test(tunnel, echo_from_a_method_by_callbacks)
+{
+    place_t place = open_local(EDRI_METHOD);
+    echo_some(&place, PIPE__WAY__CALLBACKS);
+    UNTIL(closed == 1);
+    close_place(&place);
+}
+
+Test(tunnel, echo_between_nodes)
+{
+    place_t place = open_two(EDRI_THREADS(2));
+    echo_some(&place, PIPE__WAY__ECHO);
+    echo_some(&place, PIPE__WAY__CALLBACKS);
+    close_place(&place);
+}
+
+Test(tunnel, echo_between_nodes_by_a_method)
+{
+    place_t place = open_two(EDRI_METHOD);
+    echo_some(&place, PIPE__WAY__CALLBACKS);
+    close_place(&place);
+}
+
+Test(tunnel, messages_are_typed)
+{
+    place_t place = open_two(EDRI_THREADS(1));
+    Pipe__Talk args = PIPE__TALK__INIT;
+    Pipe__Say say = PIPE__SAY__INIT;
+    Pipe__Heard *heard = NULL;
+    edri_tunnel_t *tunnel = NULL;
+    args.room = (char[]){"hall"};
+    say.text = (char[]){"hello"};
+    cr_assert_eq(pipe_talk_open(place.port, &args, 0, &tunnel), EDRI_OK, "%s",
+        edri_port_error(place.port));
+    for (uint32_t i = 1; i < 100; i++) {
+        cr_assert_eq(pipe_talk_send_up(tunnel, &say, -1), EDRI_OK);
+        cr_assert_eq(pipe_talk_receive_down(tunnel, 10000, &heard), EDRI_OK);
+        cr_assert_str_eq(heard->text, "hall: hello");
+        cr_assert_eq(heard->count, i);
+        pipe_talk_down_free(&heard);
+    }
+    // The other direction's message, and bytes, are refused.
+    Pipe__Heard wrong = PIPE__HEARD__INIT;
+    cr_assert_eq(pipe_talk_send_down(tunnel, &wrong, 0), EDRI_INVAL);
+    cr_assert_eq(edri_tunnel_send_bytes(tunnel, "x", 1, 0), EDRI_INVAL);
+    edri_tunnel_close(&tunnel, EDRI_OK, NULL);
+    close_place(&place);
+}
+
+static void
+refusals(place_t *place)
+{
+    Pipe__Bytes args = PIPE__BYTES__INIT;
+    edri_tunnel_t *tunnel = NULL;
+    edri_bytes_t bytes;
+    args.way = PIPE__WAY__REFUSE;
+    cr_assert_eq(pipe_bytes_open(place->port, &args, 0, &tunnel), EDRI_DENIED);
+    cr_assert_null(tunnel);
+    cr_assert_not_null(strstr(edri_port_error(place->port), "not for you"),
+        "%s", edri_port_error(place->port));
+    // A reason of the acceptor comes behind what it has sent.
+    tunnel = open_bytes(place, PIPE__WAY__CLOSE);
+    cr_assert_eq(pipe_bytes_send_up(tunnel, "x", 1, 10000), EDRI_OK);
+    cr_assert_eq(pipe_bytes_receive_down(tunnel, 10000, &bytes), EDRI_INVAL);
+    cr_assert_str_eq(edri_tunnel_text(tunnel), "no good");
+    cr_assert_eq(pipe_bytes_send_up(tunnel, "x", 1, 0), EDRI_INVAL);
+    edri_tunnel_close(&tunnel, EDRI_OK, NULL);
+    // One that returns at once has finished.
+    tunnel = open_bytes(place, PIPE__WAY__QUIT);
+    cr_assert_eq(pipe_bytes_receive_down(tunnel, 10000, &bytes), EDRI_END);
+    UNTIL(pipe_bytes_send_up(tunnel, "x", 1, 0) == EDRI_CLOSED);
+    edri_tunnel_close(&tunnel, EDRI_OK, NULL);
+    // A reason of the opener.
+    returned = 0;
+    tunnel = open_bytes(place, PIPE__WAY__ECHO);
+    edri_tunnel_close(&tunnel, EDRI_CANCELLED, "enough");
+    UNTIL(returned == 1);
+    cr_assert_eq((int)last_err, EDRI_CANCELLED);
+}
+
+Test(tunnel, either_end_gives_a_reason)
+{
+    place_t place = open_local(EDRI_THREADS(2));
+    refusals(&place);
+    close_place(&place);
+}
+
+Test(tunnel, either_end_gives_a_reason_between_nodes)
+{
+    place_t place = open_two(EDRI_THREADS(2));
+    refusals(&place);
+    close_place(&place);
+}
+
+static void
+slow_reader(place_t *place)
+{
+    edri_tunnel_t *slow = open_bytes(place, PIPE__WAY__STAND);
+    edri_tunnel_t *fast = open_bytes(place, PIPE__WAY__DROP);
+    static uint8_t data[32768];
+    uint64_t sent = 0;
+    expect_bytes(slow, "!", 1);
+    while (pipe_bytes_send_up(slow, data, sizeof data, 100) == EDRI_OK) {
+        sent += sizeof data;
+        cr_assert_leq(sent, 2 * place->here->limits.tunnel_window);
+    }
+    cr_expect_geq(sent, place->here->limits.tunnel_window / 2);
+    // Nobody else waits.
+    for (int i = 0; i < 200; i++) {
+        cr_assert_eq(
+            pipe_bytes_send_up(fast, data, sizeof data, 10000), EDRI_OK);
+    }
+    cr_assert_eq(edri_tunnel_finish(fast), EDRI_OK);
+    expect_bytes(fast, &(uint64_t){200 * sizeof data}, 8);
+    go = true;
+    cr_assert_eq(pipe_bytes_send_up(slow, data, 1, 10000), EDRI_OK);
+    cr_assert_eq(edri_tunnel_finish(slow), EDRI_OK);
+    expect_bytes(slow, &(uint64_t){sent + 1}, 8);
+    edri_tunnel_close(&slow, EDRI_OK, NULL);
+    edri_tunnel_close(&fast, EDRI_OK, NULL);
+}
+
+Test(tunnel, a_slow_reader_stops_its_writer_alone)
+{
+    place_t place = open_local(EDRI_THREADS(3));
+    slow_reader(&place);
+    close_place(&place);
+}
+
+Test(tunnel, a_slow_reader_stops_its_writer_alone_between_nodes)
+{
+    place_t place = open_two(EDRI_THREADS(3));
+    slow_reader(&place);
+    close_place(&place);
+}
+
+Test(tunnel, the_end_of_a_node_closes_it)
+{
+    place_t place = open_two(EDRI_THREADS(2));
+    edri_tunnel_t *tunnel = open_bytes(&place, PIPE__WAY__ECHO);
+    edri_bytes_t bytes;
+    cr_assert_eq(edri_node_stop(place.there, 0), EDRI_OK);
+    edri_err_t err = pipe_bytes_receive_down(tunnel, 10000, &bytes);
+    // Its handler may have said so itself.
+    cr_expect(err == EDRI_RESPONDER_DIED || err == EDRI_CLOSED, "%s",
+        edri_err_name(err));
+    edri_tunnel_close(&tunnel, EDRI_OK, NULL);
+    edri_node_destroy(&place.there);
+    close_place(&place);
+}
+
+Test(tunnel, the_end_of_the_opener_closes_it)
+{
+    place_t place = open_two(EDRI_THREADS(2));
+    (void)open_bytes(&place, PIPE__WAY__ECHO);
+    edri_port_destroy(&place.port); // the tunnel with it
+    UNTIL(returned == 1);
+    cr_expect_eq((int)last_err, EDRI_RESPONDER_DIED);
+    place.port = edri_node_port(place.here);
+    close_place(&place);
+}
+
+Test(tunnel, nobody_accepts)
+{
+    hub_t hub = start_switch();
+    edri_node_t *node = new_node(&hub, "alone");
+    Pipe__Bytes args = PIPE__BYTES__INIT;
+    edri_tunnel_t *tunnel = NULL;
+    start(node);
+    edri_port_t *port = edri_node_port(node);
+    cr_expect_eq(pipe_bytes_open(port, &args, 0, &tunnel), EDRI_NO_RESPONDER);
+    // A request is no way to open one.
+    cr_expect_eq(
+        edri_request(port, &pipe_bytes_type, &args.base, 0, NULL), EDRI_INVAL);
+    cr_expect_eq(
+        edri_emit(port, &pipe_bytes_type, &args.base, NULL), EDRI_INVAL);
+    edri_port_destroy(&port);
+    edri_node_destroy(&node);
+    stop_switch(&hub);
+}
