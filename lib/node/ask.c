@@ -57,7 +57,7 @@ bool
 port_asks_for(const edri_port_t *self, uint32_t edition)
 {
     const ask_t *ask = self->first_ask;
-    while (ask != NULL && ask->edition != edition) {
+    while (ask != NULL && ask->tenant.edition != edition) {
         ask = ask->after;
     }
     return ask != NULL;
@@ -89,6 +89,24 @@ sum_up(const ask_t *ask, edri_err_t rest)
                                : str_dup("nobody was asked yet");
 }
 
+tenant_t
+port_lend(edri_port_t *self, const tenant_t *to)
+{
+    tenant_t before = self->tenant;
+    if (to->edition != before.edition) {
+        self->tenant = *to;
+    }
+    return before;
+}
+
+void
+port_lend_back(edri_port_t *self, const tenant_t *before)
+{
+    if (self->tenant.edition != before->edition) {
+        self->tenant = *before;
+    }
+}
+
 // give hands one answer to whoever asked and ends the request with the last.
 static void
 give(edri_port_t *port, ask_t *ask, edri_answer_t *answer)
@@ -115,12 +133,11 @@ give(edri_port_t *port, ask_t *ask, edri_answer_t *answer)
         // May ask again on this port; 'ask' is out of the books when last, and
         // gone when the callback cancels it.
         cause_t before = port->cause;
-        uint32_t edition = port->edition;
         port->cause = ask->cause;
-        port->edition = ask->edition;
+        tenant_t tenant = port_lend(port, &ask->tenant);
         ask->fn(ask->user, answer, ask->arg);
+        port_lend_back(port, &tenant);
         port->cause = before;
-        port->edition = edition;
     }
     if (answer->last) {
         ask->done = true;
@@ -141,13 +158,14 @@ tell_progress(edri_port_t *self, const ask_t *ask, uint64_t life,
         counter_add(&self->node->counters, COUNTER_MALFORMED, 1);
         return;
     }
-    if (self->on_progress != NULL) {
+    const tenant_t *tenant = &ask->tenant;
+    if (tenant->on_progress != NULL) {
         edri_progress_t progress = {.request = ask->id,
             .life = life,
             .done = said->done,
             .total = said->total,
             .text = text};
-        self->on_progress(&progress, self->progress_arg);
+        tenant->on_progress(&progress, tenant->progress_arg);
     }
     edri__wire__progress__free_unpacked(said, NULL);
 }

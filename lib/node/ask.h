@@ -15,7 +15,7 @@ struct ask {
     int64_t deadline_ms;
     const edri_type_t *type;
     cause_t cause;      // what it is asked for
-    uint32_t edition;   // by whose code
+    tenant_t tenant;    // by whose code
     edri_answer_fn *fn; // NULL: edri_request waits
     edri_fn_t user;
     void *arg;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "node/manager.h"
 #include "node/work/workers.h"
 
 edition_t *
@@ -36,6 +37,10 @@ edition_destroy(edition_t **self_p)
     }
     free(self->handlers);
     free(self->pools);
+    for (size_t i = 0; i < self->other_count; i++) {
+        manager_destroy(&self->others[i]);
+    }
+    free(self->others);
     map_destroy(&self->by_type);
     map_destroy(&self->observers);
     library_close(&self->library);
@@ -143,6 +148,14 @@ edition_follows(
     for (size_t i = 0; i < before->handler_count; i++) {
         const handler_t *old = before->handlers[i];
         const handler_t *mine = twin_of(self, old);
+        if (mine != NULL && (mine->replay != old->replay ||
+                                mine->replay_age_ms != old->replay_age_ms)) {
+            (void)snprintf(why, why_size,
+                "%s: it wants another part of the past (edri_manager_replay); "
+                "this takes a new start",
+                old->type->name);
+            return EDRI_MISMATCH;
+        }
         if (mine == NULL || !same_workers(mine, old)) {
             (void)snprintf(why, why_size, "%s: %s; this takes a new start",
                 old->type->name,

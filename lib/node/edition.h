@@ -24,14 +24,17 @@ typedef struct edition {
     void (*destroy_state)(void *state);
     edri_hooks_t hooks;
     bool lossy;
-    bool apart;        // runs in a process of its own
-    size_t queue;      // limit of what waits for the manager; 0: as usual
-    uint32_t limit_ms; // of a task; 0: none
-    edri_err_t err;    // the first of its set-up
+    bool apart;              // runs in a process of its own
+    size_t queue;            // limit of what waits for the manager; 0: as usual
+    uint32_t limit_ms;       // of a task; 0: none
+    edri_err_t err;          // the first of its set-up
+    edri_manager_t **others; // that it has asked for: dead
+    size_t other_count;
     // the manager thread's
-    bool is_ready;  // its hook has returned EDRI_OK
-    void *worker;   // its own, for methods
-    pool_t **pools; // of handlers; the first is the own process's, if any
+    bool is_ready;   // its hook has returned EDRI_OK
+    tenant_t tenant; // the port's, until it is in force
+    void *worker;    // its own, for methods
+    pool_t **pools;  // of handlers; the first is the own process's, if any
     size_t pool_count;
 } edition_t;
 

@@ -444,12 +444,12 @@ begin_request(edri_port_t *self, const edri_type_t *type,
     }
     envelope_t env = {.id = ++self->next_id, .position = ask->window};
     fill_options(&env, type, EDRI_REQUEST, &options);
-    env.flags |= self->on_progress != NULL ? WIRE_PROGRESS : 0;
+    env.flags |= self->tenant.on_progress != NULL ? WIRE_PROGRESS : 0;
     ask->all = envelope_deliver(env.flags) == EDRI_ALL;
     ask->id = env.id;
     ask->type = type;
     ask->cause = self->cause;
-    ask->edition = self->edition;
+    ask->tenant = self->tenant;
     ask->outer = atomic_load(&self->waits_for);
     ask_begin(self, ask);
     if (!ask->heap) { // before anybody can answer
@@ -500,8 +500,8 @@ edri_port_on_progress(edri_port_t *self, edri_progress_fn *fn, void *arg)
     if (port_check(self) != EDRI_OK) {
         return EDRI_STATE;
     }
-    self->on_progress = fn;
-    self->progress_arg = arg;
+    self->tenant.on_progress = fn;
+    self->tenant.progress_arg = arg;
     return EDRI_OK;
 }
 

@@ -33,7 +33,8 @@ letter_free(letter_t **self_p)
 static size_t
 weight(const letter_t *letter)
 {
-    return sizeof *letter + letter->size + strlen(letter->text) +
+    return sizeof *letter + strlen(letter->type_name) + letter->size +
+           strlen(letter->text) +
            (letter->blob != NULL ? blob_size(letter->blob) : 0);
 }
 

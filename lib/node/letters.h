@@ -25,7 +25,7 @@ typedef struct letter {
     uint64_t number; // in this node, from 1
     uint64_t type;
     char *type_name;
-    const char *manager; // likewise
+    const char *manager; // lives as long as the node
     uint64_t life;       // of the emitter; 0: this node
     edri_err_t err;
     char *text; // of the error

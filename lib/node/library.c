@@ -80,7 +80,9 @@ static int
 copy_file(int from, const char *path)
 {
     const char *slash = strrchr(path, '/');
-    int fd = memfd_create(slash != NULL ? slash + 1 : path, MFD_CLOEXEC);
+    char name[200]; // the kernel takes 249 bytes
+    (void)snprintf(name, sizeof name, "%s", slash != NULL ? slash + 1 : path);
+    int fd = memfd_create(name, MFD_CLOEXEC);
     ssize_t count = 0;
     while (fd >= 0 && (count = sendfile(fd, from, NULL, 1 << 20)) > 0) {
     }

@@ -16,6 +16,12 @@ edri_manager_t *manager_new(edri_node_t *node, const char *name, bool dead);
 // the manager up next.
 void manager_came_from(edri_manager_t *self, library_t *library);
 
+// setup_by says that a manager's code sets it up in this thread from now on (NULL:
+// none does); returns what was before.  setup_other refuses another manager that such
+// code asks for: returns a dead one, or NULL when none sets up.
+edri_manager_t *setup_by(edri_manager_t *manager);
+edri_manager_t *setup_other(const char *name);
+
 // manager_configure lets the configuration say who runs its handlers.  Returns
 // EDRI_OK or EDRI_INVAL: the node's error names file and line.
 edri_err_t manager_configure(edri_manager_t *self) EDRI_MUST_CHECK;

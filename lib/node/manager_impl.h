@@ -51,6 +51,11 @@ struct edri_manager {
     uint32_t begun; // so many
 };
 
+// What is said when setup_configure fails.
+#define SETUP_PROGRAM                                                        \
+    "handlers in processes are expected; add 'mode = processes:N', 'mode = " \
+    "fresh' or 'run = process'"
+
 // setup_configure lets the configuration have its say on what code has set up.
 // Returns EDRI_OK, or EDRI_INVAL: it names a program that nobody would run.
 edri_err_t setup_configure(

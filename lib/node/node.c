@@ -205,12 +205,11 @@ edri_manager_t *
 edri_node_manager(edri_node_t *self, const char *name)
 {
     bool fine = false;
-    if (self->loading) {
-        (void)node_fail(self, EDRI_STATE,
-            "manager %s: a plugin sets up the manager that it is given, and no "
-            "other: name it in a section of its own",
-            name != NULL ? name : "");
-    } else if (atomic_load(&self->phase) != PHASE_SETUP) {
+    edri_manager_t *refused = setup_other(name);
+    if (refused != NULL) {
+        return refused;
+    }
+    if (atomic_load(&self->phase) != PHASE_SETUP) {
         (void)node_fail(self, EDRI_STATE,
             "manager %s: the node has started already",
             name != NULL ? name : "");

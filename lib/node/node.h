@@ -87,7 +87,6 @@ struct edri_node {
     bool wants_help;
     bool wants_health;
     bool signals;         // edri_node_run took SIGTERM and SIGINT
-    bool loading;         // a plugin sets up its manager
     edri_err_t first_err; // of the setting-up
     char *first_error;
     char *error;         // of the last failed call

@@ -25,9 +25,9 @@ edri_node_load(edri_node_t *self, const char *name, const char *path)
     edri_manager_t *manager = edri_node_manager(self, name);
     edri_err_t before = self->first_err;
     manager_came_from(manager, library);
-    self->loading = true;
+    edri_manager_t *outer = setup_by(manager);
     err = library_plugin(library)(manager);
-    self->loading = false;
+    (void)setup_by(outer);
     if (err != EDRI_OK && self->first_err == before) {
         return node_fail(self, err, "plugin %s of manager %s: %s", path, name,
             edri_err_text(err));

@@ -123,6 +123,33 @@ pools_leave(edition_t *edition)
     }
 }
 
+// has_gone says whether the threads that had a handler's jobs before have all left.
+static bool
+has_gone(const edri_manager_t *self, const handler_t *handler)
+{
+    bool gone = true;
+    for (edition_t *old = self->ending; old != NULL; old = old->next) {
+        const handler_t *twin = edition_handler(old, handler->type->id, false);
+        if (twin != NULL && twin->pool != NULL && twin->pool != handler->pool) {
+            gone = pool_left(twin->pool) && gone;
+        }
+    }
+    return gone;
+}
+
+void
+pools_open(edri_manager_t *self)
+{
+    for (size_t i = 0; i < self->now->handler_count; i++) {
+        const handler_t *handler = self->now->handlers[i];
+        // One thread keeps the order, so it waits for the one before it.
+        if (handler->pool != NULL &&
+            (workers_count(handler->workers) > 1 || has_gone(self, handler))) {
+            pool_open(handler->pool);
+        }
+    }
+}
+
 bool
 pools_left(edition_t *edition)
 {

@@ -12,6 +12,10 @@
 edri_err_t pools_start(edri_manager_t *self, edition_t *edition,
     const edition_t *before) EDRI_MUST_CHECK;
 
+// pools_open lets the threads of the edition in force take jobs: at once, or, where
+// one thread does them in order, when that of the edition before has left.
+void pools_open(edri_manager_t *self);
+
 // pools_leave lets the threads of an edition end when they have finished what they
 // have begun; its pools have no jobs any more.  pools_left says whether all have.
 void pools_leave(edition_t *edition);

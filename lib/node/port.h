@@ -67,6 +67,14 @@ typedef struct cause {
     edri_trace_t trace;
 } cause_t;
 
+// tenant_t is whose code a port runs: of several editions of a plugin (edition.h)
+// each hears of its own requests.
+typedef struct tenant {
+    uint32_t edition; // 0: there is one
+    edri_progress_fn *on_progress;
+    void *progress_arg;
+} tenant_t;
+
 // How far a manager is that wants to know when the node drains.
 typedef enum port_drain {
     DRAIN_NOT,   // the node does not drain
@@ -131,14 +139,12 @@ struct edri_port {
     typeref_t *last_ref;
     uint64_t next_id;
     uint64_t last_request;
-    uint32_t edition; // of the code that asks now (edition.h); 0: there is one
-    map_t *tunnels;   // id → edri_tunnel_t
+    tenant_t tenant;      // the code that asks now
+    map_t *tunnels;       // id → edri_tunnel_t
     edri_tunnel_t *heard; // of these, whose callbacks are due
-    map_t *asks;      // id → ask_t that waits
-    ask_t *first_ask; // by deadline, earliest first
+    map_t *asks;          // id → ask_t that waits
+    ask_t *first_ask;     // by deadline, earliest first
     ask_t *last_ask;
-    edri_progress_fn *on_progress;
-    void *progress_arg;
     cause_t cause;
     edri_task_t *task; // whose handler runs, or NULL
     load_t *deferred;  // taken while waiting: events inside
@@ -215,6 +221,11 @@ int64_t port_deadline(const edri_port_t *self);
 // edition.
 bool port_asking(const edri_port_t *self);
 bool port_asks_for(const edri_port_t *self, uint32_t edition);
+
+// port_lend lets code of another edition use the port, as it did when it asked;
+// port_lend_back ends that, with what port_lend returned.
+tenant_t port_lend(edri_port_t *self, const tenant_t *to);
+void port_lend_back(edri_port_t *self, const tenant_t *before);
 
 // port_forget_types forgets where the types stand that it has emitted: their code is
 // about to be unloaded.

@@ -10,6 +10,7 @@
 #include "edri/log.h"
 #include "node/ask.h"
 #include "node/pools.h"
+#include "node/tunnel.h"
 #include "node/watch.h"
 #include "schema/schema.h"
 
@@ -71,7 +72,8 @@ settle_jobs(edri_manager_t *self)
 static bool
 is_over(const edri_manager_t *self, edition_t *edition)
 {
-    return pools_left(edition) && !port_asks_for(self->port, edition->number);
+    return pools_left(edition) && !port_asks_for(self->port, edition->number) &&
+           !tunnels_for(self->port, edition->number);
 }
 
 // stop_edition lets one go through the end of its life.
@@ -81,7 +83,7 @@ stop_edition(edri_manager_t *self, edition_t *edition)
     pools_end(self, edition, NULL);
     crew_end(&edition->crew, &edition->worker);
     if (edition->is_ready) {
-        edition_call_stopped(edition);
+        edition_call_stopped(edition); // without a port
     }
 }
 
@@ -136,10 +138,15 @@ set_up(edri_manager_t *self, edition_t *edition, char *why, size_t why_size)
     free(self->error);
     self->error = NULL;
     self->draft = edition;
+    edri_manager_t *before = setup_by(self);
     edri_err_t err = library_plugin(edition->library)(self);
+    (void)setup_by(before);
     err = edition->err != EDRI_OK ? edition->err : err;
     if (err == EDRI_OK) {
         err = setup_configure(self, edition);
+        if (err != EDRI_OK) {
+            (void)edri_manager_fail(self, err, "program: " SETUP_PROGRAM);
+        }
     }
     self->draft = self->now;
     if (err != EDRI_OK) {
@@ -152,15 +159,12 @@ set_up(edri_manager_t *self, edition_t *edition, char *why, size_t why_size)
     return err == EDRI_OK ? same_types(self, edition, why, why_size) : err;
 }
 
-// begin lets an edition begin beside the one in force.
+// begin lets an edition begin beside the one in force; its threads take nothing yet.
 static edri_err_t
 begin(edri_manager_t *self, edition_t *edition, char *why, size_t why_size)
 {
     edri_port_t *port = self->port;
-    edri_progress_fn *progress = port->on_progress;
-    void *progress_arg = port->progress_arg;
-    port->on_progress = NULL;
-    port->edition = edition->number;
+    tenant_t before = port_lend(port, &(tenant_t){.edition = edition->number});
     self->failed = "its worker cannot begin";
     edri_err_t err = edition_begin_worker(edition);
     if (err == EDRI_OK) {
@@ -168,6 +172,8 @@ begin(edri_manager_t *self, edition_t *edition, char *why, size_t why_size)
         err = edition_call_started(edition, port);
         edition->is_ready = err == EDRI_OK;
     }
+    edition->tenant = port->tenant;
+    port_lend_back(port, &before);
     if (err == EDRI_OK) {
         self->failed = "its threads cannot begin";
         err = pools_start(self, edition, self->now);
@@ -176,9 +182,6 @@ begin(edri_manager_t *self, edition_t *edition, char *why, size_t why_size)
         char *text = manager_why(self, err);
         (void)snprintf(why, why_size, "%s", text);
         free(text);
-        port->on_progress = progress;
-        port->progress_arg = progress_arg;
-        port->edition = self->now->number;
     }
     return err;
 }
@@ -192,11 +195,11 @@ exchange(edri_manager_t *self, edition_t *edition)
     self->now = self->draft = edition;
     settle_jobs(self);
     pools_leave(old);
-    self->port->edition = old->number;
     edition_call_draining(old, self->port);
-    self->port->edition = edition->number;
+    self->port->tenant = edition->tenant;
     old->next = self->ending;
     self->ending = old;
+    pools_open(self);
 }
 
 // leave_off ends an edition that could not begin.
@@ -210,7 +213,8 @@ leave_off(edri_manager_t *self, edition_t *edition)
 }
 
 // load_anew goes over to the plugin as it stands in its file now.  Returns EDRI_OK,
-// or an error with a text in 'why': then nothing has changed.
+// or an error with a text in 'why': then the old one goes on; only what the node has
+// heard of types that were new to it stays.
 static edri_err_t
 load_anew(edri_manager_t *self, char *why, size_t why_size)
 {
@@ -243,6 +247,10 @@ begin_renewal(edri_manager_t *self)
     char why[512];
     edri_err_t err = EDRI_OK;
     bool here = self->now->library != NULL && edition_lives_here(self->now);
+    if (atomic_load(&self->port->drain) != DRAIN_NOT) {
+        end_renewal(self, EDRI_DRAINING, "the node is being stopped");
+        return;
+    }
     if (here) {
         err = load_anew(self, why, sizeof why);
     }
@@ -285,7 +293,15 @@ look_at_renewal(edri_manager_t *self)
         text = worst == EDRI_OK && err != EDRI_OK ? why : text;
         worst = worst == EDRI_OK ? err : worst;
     }
-    end_renewal(self, worst, text);
+    char *said =
+        worst != EDRI_OK && self->now->library != NULL &&
+                edition_lives_here(self->now)
+            ? str_printf("the plugin has gone over in the node, but not "
+                         "its processes: %s",
+                  text)
+            : str_dup(text);
+    end_renewal(self, worst, said);
+    free(said);
 }
 
 void
@@ -293,6 +309,7 @@ renew_tend(edri_manager_t *self)
 {
     look_at_renewal(self);
     if (self->ending != NULL) {
+        pools_open(self);
         end_editions(self);
     }
 }

@@ -21,9 +21,43 @@ in_setup(const edri_manager_t *self)
                                atomic_load(&self->node->phase) == PHASE_SETUP);
 }
 
+static edri_err_t fail(edri_manager_t *self, edri_err_t err, const char *format,
+    ...) __attribute__((format(printf, 3, 4)));
+
+// Whose code sets it up in this thread now.
+static _Thread_local edri_manager_t *in_hand;
+
+edri_manager_t *
+setup_by(edri_manager_t *manager)
+{
+    edri_manager_t *before = in_hand;
+    in_hand = manager;
+    return before;
+}
+
+edri_manager_t *
+setup_other(const char *name)
+{
+    edri_manager_t *self = in_hand;
+    if (self == NULL) {
+        return NULL;
+    }
+    (void)fail(self, EDRI_STATE,
+        "manager %s: a plugin sets up the manager that it is given, and no "
+        "other: "
+        "name it in a section of its own",
+        name != NULL ? name : "");
+    edri_manager_t *dead = manager_new(self->node, name, true);
+    edition_t *edition = self->draft;
+    edition->others = mem_resize(
+        edition->others, (edition->other_count + 1) * sizeof *edition->others);
+    edition->others[edition->other_count++] = dead;
+    return dead;
+}
+
 // fail keeps what is wrong with the set-up, as the node's error or the edition's.
 // Returns 'err'.
-static edri_err_t __attribute__((format(printf, 3, 4)))
+static edri_err_t
 fail(edri_manager_t *self, edri_err_t err, const char *format, ...)
 {
     va_list args;
@@ -87,7 +121,7 @@ edri_manager_handle(edri_manager_t *self, const edri_type_t *type,
     }
     err = add_handler(self,
         (handler_t){.type = type, .call = call, .fn = fn, .workers = workers});
-    if (err == EDRI_OK) {
+    if (err == EDRI_OK && self->draft == self->now) {
         atomic_store(&ref->handled, true);
     }
     return err;
@@ -355,9 +389,7 @@ manager_configure(edri_manager_t *self)
     }
     edri_err_t err = section_read(self->node, self->name, section);
     if (err == EDRI_OK && setup_configure(self, self->now) != EDRI_OK) {
-        err = section_refuse(self->node, self->name, "program",
-            "handlers in processes are expected; add 'mode = processes:N', "
-            "'mode = fresh' or 'run = process'");
+        err = section_refuse(self->node, self->name, "program", SETUP_PROGRAM);
     }
     if (err == EDRI_OK && section->watched && self->now->library == NULL &&
         !manager_has_processes(self)) {

@@ -51,6 +51,7 @@ struct edri_tunnel {
     void *arg;
     bool has_calls;
     bool told_end;     // 'ready' was called for it
+    tenant_t tenant;   // whose code has it
     bool handed;       // its handler has returned: it belongs to the port
     edri_task_t *task; // whose handler has it, or NULL
 };
@@ -64,6 +65,7 @@ new_end(edri_port_t *port, const edri_type_t *type, uint64_t id)
     self->port = port;
     self->type = type;
     self->id = id;
+    self->tenant = port->tenant;
     atomic_fetch_add(&port->node->tunnels_open, 1);
     window_in_init(&self->in, tunnels_window(port->node));
     (void)map_put(port->tunnels, id, self);
@@ -497,6 +499,8 @@ call_back(edri_tunnel_t *self)
     if (self->due) {
         return;
     }
+    edri_port_t *port = self->port;
+    tenant_t tenant = port_lend(port, &self->tenant);
     self->in_call = true;
     // As long as something is taken; its end is told once.
     uint64_t before = 0;
@@ -524,6 +528,7 @@ call_back(edri_tunnel_t *self)
         }
     }
     self->in_call = false;
+    port_lend_back(port, &tenant);
     if (self->gone || (over && self->handed)) {
         free_end(self);
     }
@@ -583,7 +588,7 @@ struct opening {
     edri_tunnel_opened_fn *fn;
     void *arg;
     cause_t cause; // once it is open: of the request
-    uint32_t edition;
+    tenant_t tenant;
 };
 
 // on_refused is called when the request ends without a tunnel.
@@ -603,13 +608,12 @@ hand_over(edri_tunnel_t *self)
     edri_port_t *port = self->port;
     struct opening *opening = self->opening;
     cause_t cause = port->cause;
-    uint32_t edition = port->edition;
     self->opening = NULL;
     port->cause = opening->cause;
-    port->edition = opening->edition;
+    tenant_t tenant = port_lend(port, &opening->tenant);
     opening->fn(self, EDRI_OK, "", opening->arg);
     port->cause = cause;
-    port->edition = edition;
+    port_lend_back(port, &tenant);
     free(opening);
 }
 
@@ -703,7 +707,7 @@ opened_in(edri_port_t *port, const envelope_t *env, uint64_t life)
     (void)window_out_granted(&self->out, env->position);
     window_in_init(&self->in, ask->window); // as was granted with the request
     opening->cause = ask->cause;
-    opening->edition = ask->edition;
+    self->tenant = opening->tenant = ask->tenant;
     self->opening = opening;
     ask_opened(port, ask);
     list(self);
@@ -776,6 +780,19 @@ tunnels_settle(edri_port_t *port)
             (void)port_sleep(port, port_deadline(port));
         }
     }
+}
+
+bool
+tunnels_for(const edri_port_t *port, uint32_t edition)
+{
+    size_t cursor = 0;
+    void *value = NULL;
+    while (map_next(port->tunnels, &cursor, NULL, &value)) {
+        if (((edri_tunnel_t *)value)->tenant.edition == edition) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void

@@ -32,6 +32,9 @@ void tunnels_call(edri_port_t *port);
 // tunnels_settle waits until the tunnels whose handlers have returned are closed.
 void tunnels_settle(edri_port_t *port);
 
+// tunnels_for says whether code of an edition has some.
+bool tunnels_for(const edri_port_t *port, uint32_t edition);
+
 // tunnels_end frees all ends of a port, without a word.
 void tunnels_end(edri_port_t *port);
 

@@ -73,6 +73,20 @@ seen_answer(int edition, int number)
 }
 
 void
+seen_solo(int edition, uint32_t number, bool begins)
+{
+    (void)edition;
+    (void)number;
+    (void)begins;
+}
+
+void
+seen_progress(int edition, int state)
+{
+    check(edition == state, "progress of another edition's request");
+}
+
+void
 seen_err(edri_err_t err)
 {
     check(err == EDRI_OK, edri_err_name(err));

@@ -55,7 +55,7 @@ typedef void edri_observe_fn(
 // One handler per type and manager.  Before edri_node_start only.
 // Returns EDRI_OK; EDRI_INVAL for an unusable type or workers, EDRI_EXISTS for
 // a second handler, EDRI_STATE after start.  Errors are also kept as the
-// node's, so a main() need not check.  'type' is borrowed for the node's life.
+// node's, so a main() need not check.  'type' is borrowed for the life of the code.
 edri_err_t edri_manager_handle(edri_manager_t *self, const edri_type_t *type,
     edri_handle_fn *call, edri_fn_t handler, edri_workers_t workers);
 
@@ -113,7 +113,7 @@ edri_err_t edri_manager_time_limit(edri_manager_t *self, uint32_t ms);
 
 // edri_manager_set_state gives the manager a value that its handlers get from
 // edri_task_state; 'destroy' (or NULL) is called with it when the node is
-// destroyed.  Handlers in threads share it: locking it is theirs.
+// destroyed, or its code unloaded (edri/reload.h).  Handlers in threads share it: locking it is theirs.
 edri_err_t edri_manager_set_state(
     edri_manager_t *self, void *state, void (*destroy)(void *state));
 
@@ -144,8 +144,8 @@ typedef struct edri_hooks {
     // waits for it, and fails with its error.
     edri_err_t (*started)(
         edri_manager_t *manager, edri_port_t *port, void *state);
-    // draining: nobody gives this node new work from now on; what it has still
-    // comes.  The node waits for it, and for what it emits.  Not called when
+    // draining: nobody gives this node, or (edri/reload.h) this code, new work
+    // from now on; what it has still comes.  The node waits for it, and for what it emits.  Not called when
     // the node stops at once, or the time for draining is over before.
     void (*draining)(edri_manager_t *manager, edri_port_t *port, void *state);
     // stopped: all handlers have returned, and pools have ended; the last call

@@ -48,8 +48,9 @@ edri_manager_t *edri_node_manager(edri_node_t *self, const char *name);
 
 // edri_node_load loads a plugin (a shared object that defines edri_plugin, see
 // edri/plugin.h) and lets it set up the manager 'name'.
-// Returns EDRI_OK; EDRI_NOT_FOUND when there is no such file or symbol, or
-// what the plugin returned.  edri_node_error says what and where.
+// Returns EDRI_OK; EDRI_NOT_FOUND when the file cannot be loaded or has no such
+// symbol, EDRI_INVAL when the manager's section is wrong, or what the plugin
+// returned.  edri_node_error says what and where.
 edri_err_t edri_node_load(
     edri_node_t *self, const char *name, const char *path);
 

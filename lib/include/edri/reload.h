@@ -14,7 +14,9 @@
 // manager's thread: what 'started' waits for, the manager's events wait for.  The
 // new one has to handle the same types with the same options, and with the same kind
 // of workers; fields may be added to them.  What only a new start can change is
-// refused, with a text that says so.  Threads and ports that the plugin has made
+// refused, with a text that says so, and so is everything while the node drains.
+// Where processes do a part of the manager's work, each part goes over by itself: the
+// text says which has not.  Threads and ports that the plugin has made
 // itself must have ended when 'stopped' returns.
 //
 // Nothing is lost, and nothing is handled twice.  A new process or plugin that

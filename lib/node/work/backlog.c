@@ -22,6 +22,7 @@ struct shift {
     sem_t more;           // something is ready, or it has to go
     size_t sleepers;      // takers that wait and have no post
     int64_t timer_ms;     // until when one of them does; INT64_MAX: none
+    bool open;            // it may take jobs
     bool ended;
 };
 
@@ -66,12 +67,23 @@ backlog_destroy(backlog_t **self_p)
     }
 }
 
+// on_duty is the newest shift that takes jobs, or NULL.
+static shift_t *
+on_duty(const backlog_t *self)
+{
+    shift_t *shift = self->shift;
+    while (shift != NULL && !shift->open) {
+        shift = shift->before;
+    }
+    return shift;
+}
+
 // leave gives the lock back and wakes one thread if there is work for it, or
 // something is due before the time that one waits for.
 static void
 leave(backlog_t *self)
 {
-    shift_t *shift = self->shift;
+    shift_t *shift = on_duty(self);
     bool wake = shift != NULL && shift->sleepers > 0 &&
                 agenda_next(self->agenda) < shift->timer_ms;
     if (wake) {
@@ -97,10 +109,10 @@ backlog_begin_shift(backlog_t *self)
         (void)sem_init(&shift->more, 0, 0);
     }
     shift->timer_ms = INT64_MAX;
-    shift->ended = false;
+    shift->open = shift->ended = false;
     shift->before = self->shift;
     self->shift = shift;
-    leave(self);
+    pthread_mutex_unlock(&self->lock);
     return shift;
 }
 
@@ -111,6 +123,15 @@ wake_all(shift_t *shift)
     for (; shift->sleepers > 0; shift->sleepers--) {
         (void)sem_post(&shift->more);
     }
+}
+
+void
+backlog_open_shift(backlog_t *self, shift_t *shift)
+{
+    pthread_mutex_lock(&self->lock);
+    shift->open = true;
+    wake_all(shift); // it sleeps for ever
+    leave(self);
 }
 
 void
@@ -173,7 +194,7 @@ sleep_until(shift_t *shift, int64_t due_ms, int64_t now_ms)
 static void
 await(backlog_t *self, shift_t *shift, int64_t now_ms, int64_t until_ms)
 {
-    int64_t due_ms = agenda_next(self->agenda);
+    int64_t due_ms = shift->open ? agenda_next(self->agenda) : INT64_MAX;
     bool timer = due_ms < shift->timer_ms;
     if (timer) {
         shift->timer_ms = due_ms;
@@ -202,7 +223,7 @@ backlog_take(backlog_t *self, shift_t *shift, int64_t until_ms)
     while (entry == NULL && !self->closed && !shift->ended && !self->nudged &&
            now_ms < until_ms) {
         now_ms = clock_ms();
-        entry = agenda_take(self->agenda, now_ms);
+        entry = shift->open ? agenda_take(self->agenda, now_ms) : NULL;
         if (entry == NULL && now_ms < until_ms) {
             await(self, shift, now_ms, until_ms);
         }
@@ -251,9 +272,10 @@ backlog_nudge(backlog_t *self)
 {
     pthread_mutex_lock(&self->lock);
     self->nudged = true;
-    if (self->shift != NULL && self->shift->sleepers > 0) {
-        self->shift->sleepers--;
-        (void)sem_post(&self->shift->more);
+    shift_t *shift = on_duty(self);
+    if (shift != NULL && shift->sleepers > 0) {
+        shift->sleepers--;
+        (void)sem_post(&shift->more);
     }
     pthread_mutex_unlock(&self->lock);
 }

@@ -18,12 +18,14 @@ void backlog_destroy(backlog_t **self_p);
 // Never blocks.
 void backlog_put(backlog_t *self, job_t *job);
 
-// A shift is a group of threads that take jobs.  backlog_begin_shift begins one: it
-// is woken for what comes from now on.  backlog_end_shift lets its threads go, while
+// A shift is a group of threads that take jobs.  backlog_begin_shift begins one, which
+// takes nothing before backlog_open_shift; then it is woken for what comes.
+// backlog_end_shift lets its threads go, while
 // the one before it, if it has not ended, goes on; then backlog_free_shift, when none
 // of them is in a call any more.
 typedef struct shift shift_t;
 shift_t *backlog_begin_shift(backlog_t *self);
+void backlog_open_shift(backlog_t *self, shift_t *shift);
 void backlog_end_shift(backlog_t *self, shift_t *shift);
 void backlog_free_shift(backlog_t *self, shift_t **shift_p);
 

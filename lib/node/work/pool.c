@@ -39,6 +39,7 @@ struct pool {
     edri_port_t *manager;
     backlog_t *jobs;
     shift_t *shift;    // its threads
+    bool open;         // they take jobs
     roster_t *roster;  // of its processes; NULL: threads call the handler
     queue_t *attached; // each worker says so once: itself
     worker_t **workers;
@@ -47,6 +48,15 @@ struct pool {
     atomic_bool stop;
     atomic_bool leaving; // another has its jobs
 };
+
+void
+pool_open(pool_t *self)
+{
+    if (!self->open) {
+        self->open = true;
+        backlog_open_shift(self->jobs, self->shift);
+    }
+}
 
 pool_t *
 pool_new(const pool_plan_t *plan)
@@ -60,6 +70,9 @@ pool_new(const pool_plan_t *plan)
     self->manager = plan->manager;
     self->jobs = plan->jobs != NULL ? plan->jobs : backlog_new();
     self->shift = backlog_begin_shift(self->jobs);
+    if (plan->jobs == NULL) {
+        pool_open(self);
+    }
     self->attached = queue_new();
     self->wanted = workers_count(plan->workers);
     self->workers = mem_new((self->wanted + STUCK_MAX) * sizeof *self->workers);
@@ -349,11 +362,12 @@ pool_watch(pool_t *self, int64_t now_ms)
     for (size_t i = self->count; i > 0; i--) {
         worker_t *worker = self->workers[i - 1];
         uint64_t id = 0;
-        bool replaced =
-            atomic_load(&worker->leaves) && !atomic_load(&self->leaving);
+        // One that was told of before leaves, too, when the pool does.
+        bool replaced = atomic_load(&worker->leaves) &&
+                        (worker->stuck || !atomic_load(&self->leaving));
         int64_t since_ms =
             replaced ? INT64_MAX : task_unwanted(&worker->task, &id);
-        worker->stuck = worker->stuck && since_ms != INT64_MAX;
+        worker->stuck = worker->stuck && (replaced || since_ms != INT64_MAX);
         if (since_ms != INT64_MAX && now_ms - since_ms >= grace_ms) {
             replace(self, worker, id, now_ms - since_ms);
         } else if (since_ms < next_ms) {

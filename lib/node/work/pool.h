@@ -40,8 +40,10 @@ typedef struct pool_plan {
         *jobs; // of the pool that it comes after, which leaves; NULL: none
 } pool_plan_t;
 
-// pool_new makes a pool; no thread runs yet.
+// pool_new makes a pool; no thread runs yet.  One that comes after another takes
+// nothing before pool_open.
 pool_t *pool_new(const pool_plan_t *plan);
+void pool_open(pool_t *self);
 
 // pool_start starts the threads and waits until each is attached.  Returns
 // EDRI_OK, EDRI_SYSTEM when a thread cannot be started, or what the crew's

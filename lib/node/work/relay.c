@@ -209,7 +209,8 @@ pass_tunnel(relay_t *self, slice_t item, slice_t content)
     }
     bool opens = (env.flags & WIRE_OPENED) != 0;
     if (opens && (!self->given || env.request != self->task->env.id)) {
-        return relay_broke(self, "it opened a tunnel that it was not asked for");
+        return relay_broke(
+            self, "it opened a tunnel that it was not asked for");
     }
     edri_err_t err = port_pass(self->port, item, 0, &self->message.blob);
     if (err == EDRI_OK) {

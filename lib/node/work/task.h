@@ -61,8 +61,8 @@ struct edri_task {
     uint64_t missed;           // events that were dropped before it
     uint32_t attempt;          // tries of it here before this one
     int64_t told_ms;           // when its progress was told last
-    edri_tunnel_t *tunnel; // of one that opens it, or NULL
-    bool opened;           // it has been accepted
+    edri_tunnel_t *tunnel;     // of one that opens it, or NULL
+    bool opened;               // it has been accepted
     bool far; // the node waits for a reply to any event, and counts
 };
 

@@ -39,6 +39,25 @@ on_step(edri_task_t *task, const Reload__Step *step)
     return EDRI_OK;
 }
 
+static edri_err_t
+on_solo(edri_task_t *task, const Reload__Solo *solo)
+{
+    (void)task;
+    seen_solo(EDITION, solo->number, true);
+    if (solo->number == 0) {
+        wait_for_gate(EDITION);
+    }
+    seen_solo(EDITION, solo->number, false);
+    return EDRI_OK;
+}
+
+static void
+on_progress(const edri_progress_t *progress, void *arg)
+{
+    (void)progress;
+    seen_progress(EDITION, *(const int *)arg);
+}
+
 static void
 on_later(const edri_answer_t *answer, const Reload__Answer *reply, void *arg)
 {
@@ -46,6 +65,7 @@ on_later(const edri_answer_t *answer, const Reload__Answer *reply, void *arg)
     Reload__Step step = RELOAD__STEP__INIT;
     edri_port_t *port = arg;
     seen_answer(EDITION, answer->err == EDRI_OK ? (int)reply->edition : -1);
+    (void)edri_port_on_progress(port, on_progress, (void *)(uintptr_t)&state);
     if (reply != NULL && reply->edition == 1) { // the first: once more
         later.number = 2;
         seen_err(reload_later_request_async(port, &later, 0, on_later, port));
@@ -166,6 +186,7 @@ edri_plugin(edri_manager_t *manager)
     (void)edri_manager_hooks(manager, &hooks);
     (void)reload_line_handle(manager, on_line, EDRI_METHOD);
     (void)reload_which_handle(manager, on_which, EDRI_METHOD);
+    (void)reload_solo_handle(manager, on_solo, EDRI_THREADS(1));
 #ifdef HAS_METHODS_ONLY
     threads = EDRI_METHOD;
 #endif

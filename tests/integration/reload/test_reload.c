@@ -3,6 +3,7 @@
 
 #include "test_reload.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
@@ -31,7 +32,10 @@ static struct {
     size_t step_count;
     int foreign_steps; // of account 1000
     size_t wrong;      // out of order, or with another edition's surroundings
-    int answers[8];    // edition * 100 + number
+    int solos[16];     // edition * 100 + number * 2, 1 more at its end
+    size_t solo_count;
+    int progress;   // so often
+    int answers[8]; // edition * 100 + number
     size_t answer_count;
     char turns[TURNS][24];
     size_t turn_count;
@@ -106,6 +110,24 @@ seen_answer(int edition, int number)
 }
 
 void
+seen_solo(int edition, uint32_t number, bool begins)
+{
+    enter();
+    book.solos[book.solo_count++ % 16] =
+        edition * 100 + (int)number * 2 + !begins;
+    leave();
+}
+
+void
+seen_progress(int edition, int state)
+{
+    enter();
+    book.wrong += edition != state;
+    book.progress++;
+    leave();
+}
+
+void
 seen_err(edri_err_t err)
 {
     enter();
@@ -171,7 +193,7 @@ typedef struct place {
 static edri_err_t
 on_later(edri_task_t *task, const Reload__Later *later, Reload__Answer *reply)
 {
-    (void)task;
+    (void)edri_task_progress(task, later->number, 2, "half");
     enter();
     book.waits_for_answer++;
     leave();
@@ -250,7 +272,8 @@ close_place(place_t *self)
 {
     edri_port_destroy(&self->port);
     edri_node_destroy(&self->guest);
-    cr_expect_eq(edri_node_stop(self->node, 10000), EDRI_OK, "%s",
+    edri_err_t err = edri_node_stop(self->node, 10000);
+    cr_expect(err == EDRI_OK || err == EDRI_STATE, "%s", // it has been
         edri_node_error(self->node));
     edri_node_destroy(&self->node);
     stop_switch(&self->hub);
@@ -328,7 +351,7 @@ Test(reload, new_events_go_to_the_new_one, .timeout = 60)
         cr_expect_eq(
             turn_at(turns[i]), (int)i, "%s at %d", turns[i], turn_at(turns[i]));
     }
-    cr_expect_eq(book.workers, 5); // a method's, two threads for each of two
+    cr_expect_eq(book.workers, 6); // a method's, two threads of two, and one
     close_place(&place);
     cr_expect_eq(turn_at("2 draining"), 6);
     cr_expect_eq(turn_at("2 stopped"), 7);
@@ -393,12 +416,20 @@ Test(reload, what_was_begun_ends_in_the_old_one, .timeout = 60)
     cr_expect_eq(book.answer_count, 2);
     cr_expect_eq(book.answers[0], 101);
     cr_expect_eq(book.answers[1], 102);
+    cr_expect_eq(book.progress, 1); // of its second request
     UNTIL(book.foreign_steps == 1);
     cr_assert_eq(
         reload_held_request(place.port, &request, 0, &answer), EDRI_OK);
     cr_expect_eq(answer->edition, 3);
     reload_held_reply_free(&answer);
     close_place(&place);
+}
+
+static void *
+stop_node(void *arg)
+{
+    cr_expect_eq(edri_node_stop(arg, 20000), EDRI_OK);
+    return NULL;
 }
 
 static void
@@ -444,6 +475,51 @@ Test(reload, threads_at_work_end_with_the_old_one, .timeout = 60)
     close_place(&place);
 }
 
+Test(reload, one_thread_keeps_the_order, .timeout = 60)
+{
+    place_t place = open_place(false);
+    Reload__Solo solo = RELOAD__SOLO__INIT;
+    for (; solo.number < 4; solo.number++) {
+        cr_assert_eq(reload_solo_emit(place.port, &solo), EDRI_OK);
+    }
+    UNTIL(book.at_gate == 1);
+    reload_to(&place, "2", 2);
+    reload_to(&place, "3", 3);
+    UNTIL(turn_at("2 unloaded") >= 0); // its thread has never had anything
+    enter();
+    book.open = true;
+    leave();
+    UNTIL(book.solo_count == 8);
+    static const int order[] = {100, 101, 302, 303, 304, 305, 306, 307};
+    cr_expect_arr_eq(book.solos, order, sizeof order);
+    UNTIL(turn_at("1 unloaded") >= 0);
+    close_place(&place);
+}
+
+Test(reload, a_node_that_drains_keeps_its_code, .timeout = 60)
+{
+    place_t place = open_place(true);
+    Reload__Solo solo = RELOAD__SOLO__INIT;
+    cr_assert_eq(reload_solo_emit(place.port, &solo), EDRI_OK);
+    UNTIL(book.at_gate == 1);
+    pthread_t thread;
+    cr_assert_eq(pthread_create(&thread, NULL, stop_node, place.node), 0);
+    UNTIL(turn_at("1 draining") >= 0);
+    put(&place, "2");
+    edri_port_destroy(&place.port);
+    // Nothing tells that it was not loaded: others have been by then.
+    for (int i = 0; i < 50; i++) {
+        (void)poll(NULL, 0, 2);
+    }
+    enter();
+    book.open = true;
+    leave();
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    cr_expect_lt(turn_at("2 started"), 0);
+    cr_expect_geq(turn_at("1 stopped"), 0);
+    close_place(&place);
+}
+
 Test(reload, one_that_does_not_fit_changes_nothing, .timeout = 100)
 {
     static const struct {
@@ -460,7 +536,8 @@ Test(reload, one_that_does_not_fit_changes_nothing, .timeout = 100)
         {"handles_more", "reload.Later: the old code did not handle it"},
         {"has_methods_only", "reload.Step: its workers differ"},
         {"fails_to_set_up", "reload.Line has a handler already"},
-        {"has_another_shape", "field 2 'number' is uint32 here, 'number' is string there"},
+        {"has_another_shape",
+            "field 2 'number' is uint32 here, 'number' is string there"},
         {"has_another_option",
             "reload.Line: option (edri.event): 'priority' differs"},
         {"is_no_plugin", "it does not define edri_plugin"},
@@ -480,7 +557,7 @@ Test(reload, one_that_does_not_fit_changes_nothing, .timeout = 100)
     atomic_store(&stream.stop, true);
     cr_assert_eq(pthread_join(thread, NULL), 0);
     UNTIL(book.step_count == stream.count && book.lines == stream.count);
-    UNTIL(turn_at("9 unloaded") >= 0 && book.workers == 7);
+    UNTIL(turn_at("9 unloaded") >= 0 && book.workers == 8);
     cr_expect_lt(turn_at("1 draining"), 0);
     close_place(&place);
 }

@@ -4,6 +4,7 @@
 #ifndef TEST_RELOAD_H
 #define TEST_RELOAD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <edri/err.h>
@@ -13,6 +14,11 @@
 void seen_line(int edition, uint32_t number);
 void seen_step(int edition, uint32_t account, uint32_t number);
 void seen_answer(int edition, int number);
+
+// It has begun a Solo, or ended it; it has heard of the progress of one of its own
+// requests.
+void seen_solo(int edition, uint32_t number, bool begins);
+void seen_progress(int edition, int state);
 
 // seen_err notes what a call returned that must succeed.
 void seen_err(edri_err_t err);
