@@ -35,6 +35,12 @@ static const struct {
     {"listen", word_listen,
         "listen TYPE [COUNT]      print events as they "
         "come, a line each"},
+    {"tunnel", word_tunnel,
+        "tunnel open TYPE [JSON]  a tunnel as a pipe: stdin goes, what comes "
+        "is "
+        "printed;\n"
+        "                                messages are JSON, a line each\n"
+        "  edri tunnel list [NODE]       those that are open"},
     {"bench", word_bench,
         "bench local|switch|request|keys [--size N] [--count N] [--mode MODE] "
         "[--json]"},

@@ -107,8 +107,9 @@ open_message(int argc, char **argv, edri_kind_t kind, message_t *self)
     }
     if (self->type->kind != kind) {
         fprintf(stderr, "edri: %s: %s\n", self->type->name,
-            kind == EDRI_REQUEST ? "a notification; use: edri emit"
-                                 : "a request; use: edri request");
+            self->type->kind == EDRI_TUNNEL ? "a tunnel; use: edri tunnel open"
+            : kind == EDRI_REQUEST          ? "a notification; use: edri emit"
+                                            : "a request; use: edri request");
         return 2;
     }
     if (json_read(self->type->message, json, &self->body, why, sizeof why) !=

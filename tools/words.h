@@ -16,5 +16,6 @@ int word_reload(int argc, char **argv);
 int word_emit(int argc, char **argv);
 int word_request(int argc, char **argv);
 int word_listen(int argc, char **argv);
+int word_tunnel(int argc, char **argv);
 
 #endif

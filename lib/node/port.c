@@ -101,7 +101,15 @@ wait_router(edri_port_t *self, int64_t deadline_ms)
     return wait_any(self, &item, 1, deadline_ms);
 }
 
-static const bell_t router_bell = {.ring = ring_router, .wait = wait_router};
+static edri_err_t
+wait_router_fds(
+    edri_port_t *self, zmq_pollitem_t *items, int count, int64_t deadline_ms)
+{
+    return wait_any(self, items + 1, count + 1, deadline_ms);
+}
+
+static const bell_t router_bell = {
+    .ring = ring_router, .wait = wait_router, .wait_fds = wait_router_fds};
 
 edri_err_t
 port_wait_with(
@@ -337,6 +345,45 @@ edri_port_poll(edri_port_t *self, int timeout_ms)
             return port_pump(self) > 0 ? EDRI_OK : EDRI_AGAIN;
         }
     }
+}
+
+edri_err_t
+edri_port_wait(
+    edri_port_t *self, struct pollfd *fds, size_t count, int timeout_ms)
+{
+    if (port_check(self) != EDRI_OK) {
+        return EDRI_STATE;
+    }
+    for (size_t i = 0; i < count; i++) {
+        fds[i].revents = 0;
+    }
+    if (port_pump(self) > 0) {
+        return EDRI_OK;
+    }
+    int64_t until_ms = port_deadline(self);
+    int64_t deadline_ms = timeout_ms < 0 ? -1 : clock_ms() + timeout_ms;
+    bool sooner = deadline_ms >= 0 && (until_ms < 0 || deadline_ms < until_ms);
+    zmq_pollitem_t *items = mem_new((count + 2) * sizeof *items);
+    for (size_t i = 0; i < count; i++) {
+        items[i + 2] = (zmq_pollitem_t){.fd = fds[i].fd,
+            .events =
+                (short)(((fds[i].events & POLLIN) != 0 ? ZMQ_POLLIN : 0) |
+                        ((fds[i].events & POLLOUT) != 0 ? ZMQ_POLLOUT : 0))};
+    }
+    edri_err_t err = self->quit ? EDRI_CLOSED
+                                : self->bell->wait_fds(self, items, (int)count,
+                                      sooner ? deadline_ms : until_ms);
+    for (size_t i = 0; i < count && err == EDRI_OK; i++) {
+        short seen = items[i + 2].revents;
+        fds[i].revents = (short)(((seen & ZMQ_POLLIN) != 0 ? POLLIN : 0) |
+                                 ((seen & ZMQ_POLLOUT) != 0 ? POLLOUT : 0) |
+                                 ((seen & ZMQ_POLLERR) != 0 ? POLLERR : 0));
+    }
+    free(items);
+    (void)port_pump(self);
+    return self->quit                       ? EDRI_CLOSED
+           : err == EDRI_DEADLINE && sooner ? EDRI_AGAIN
+                                            : EDRI_OK;
 }
 
 void

@@ -96,6 +96,10 @@ typedef struct bell {
     // wait waits for any word until deadline_ms (-1: for ever) and notes it in
     // 'flushed' and 'quit'.  Returns EDRI_OK or EDRI_DEADLINE.
     edri_err_t (*wait)(edri_port_t *self, int64_t deadline_ms);
+    // wait_fds waits for one of 'count' items, too, before which two are free.
+    // Returns as wait.
+    edri_err_t (*wait_fds)(edri_port_t *self, zmq_pollitem_t *items, int count,
+        int64_t deadline_ms);
     // A reply is taken whatever else was not: it need not wait.
     bool takes_replies;
     // use is called when a type is used for the first time; may be NULL.

@@ -276,6 +276,41 @@ what_comes(const edri_tunnel_t *self)
     return self->opener ? self->type->down : self->type->up;
 }
 
+edri_port_t *
+tunnel_port(const edri_tunnel_t *self)
+{
+    return self->port;
+}
+
+bool
+tunnel_has_room(edri_tunnel_t *self)
+{
+    accept(self);
+    // A closed one says so when it is sent to.
+    return self->closed ||
+           (window_out_may(&self->out) && !port_full(self->port));
+}
+
+int
+edri_tunnel_is_closed(const edri_tunnel_t *self, edri_err_t *reason_p)
+{
+    if (reason_p != NULL) {
+        *reason_p = self->reason;
+    }
+    return self->closed;
+}
+
+edri_err_t
+tunnel_carries_bytes(edri_tunnel_t *self, bool goes)
+{
+    if (check(self) != EDRI_OK) {
+        return EDRI_STATE;
+    }
+    return what_comes(self) == NULL && (!goes || what_goes(self) == NULL)
+               ? EDRI_OK
+               : fail(self, EDRI_INVAL, "a direction carries messages");
+}
+
 // send sends one message, when there is room.
 static edri_err_t
 send(edri_tunnel_t *self, const content_t *body, int timeout_ms)
@@ -710,6 +745,8 @@ opened_in(edri_port_t *port, const envelope_t *env, uint64_t life)
     self->tenant = opening->tenant = ask->tenant;
     self->opening = opening;
     ask_opened(port, ask);
+    // The acceptor knows; its router does not.
+    say(self, WIRE_CREDIT, self->in.granted, EDRI_OK, NULL, &nothing);
     list(self);
 }
 

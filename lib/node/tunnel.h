@@ -29,6 +29,13 @@ void tunnel_handled(edri_task_t *task, edri_err_t err);
 void port_tunnel(edri_port_t *self, const reader_t *at);
 void tunnels_call(edri_port_t *port);
 
+// tunnel_port is its port; tunnel_has_room says whether a message may go now, else its
+// port will be rung; tunnel_carries_bytes refuses one that carries messages to this
+// end, or (goes) from it.
+edri_port_t *tunnel_port(const edri_tunnel_t *self);
+bool tunnel_has_room(edri_tunnel_t *self);
+edri_err_t tunnel_carries_bytes(edri_tunnel_t *self, bool goes);
+
 // tunnels_settle waits until the tunnels whose handlers have returned are closed.
 void tunnels_settle(edri_port_t *port);
 

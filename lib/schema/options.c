@@ -328,6 +328,10 @@ options_read(const Edri__EventOptions *raw,
     if (raw->has_deliver) {
         out->deliver = (edri_deliver_t)raw->deliver;
     }
+    if (out->kind == EDRI_TUNNEL && out->deliver != EDRI_ONE) {
+        return refuse(why, why_size,
+            "deliver: a TUNNEL has one other end; leave it out, or say ONE");
+    }
     if (raw->priority > 7) {
         return refuse(
             why, why_size, "priority: %u: 0 to 7 is expected", raw->priority);

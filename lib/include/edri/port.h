@@ -8,6 +8,7 @@
 #ifndef EDRI_PORT_H
 #define EDRI_PORT_H
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -145,6 +146,14 @@ edri_err_t edri_port_trace(edri_port_t *self, const edri_trace_t *trace);
 // timeout_ms (-1: for ever) for the first.  Returns EDRI_OK if any ran,
 // EDRI_AGAIN if none did, EDRI_CLOSED, EDRI_STATE.
 edri_err_t edri_port_poll(edri_port_t *self, int timeout_ms);
+
+// edri_port_wait is edri_port_poll that waits for file descriptors, too, as poll(2)
+// does: POLLIN and POLLOUT in 'events'; 'revents' says what is ready, with POLLERR for
+// whatever else.  Callbacks may have run when it returns, also of tunnels.  timeout_ms
+// -1: for ever.  Returns EDRI_OK, EDRI_AGAIN when the time is over, EDRI_CLOSED,
+// EDRI_STATE.
+edri_err_t edri_port_wait(
+    edri_port_t *self, struct pollfd *fds, size_t count, int timeout_ms);
 
 // edri_port_flush waits until the router has taken all that was emitted here,
 // and sent what goes to other nodes.  Returns EDRI_OK, EDRI_DEADLINE.

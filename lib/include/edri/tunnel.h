@@ -148,13 +148,17 @@ void edri_tunnel_close(
 const char *edri_tunnel_text(const edri_tunnel_t *self);
 uint64_t edri_tunnel_peer(const edri_tunnel_t *self);
 
+// edri_tunnel_is_closed says whether the other end has closed it (1), and why in
+// *reason_p (may be NULL); it may still have sent something.
+int edri_tunnel_is_closed(const edri_tunnel_t *self, edri_err_t *reason_p);
+
 // edri_tunnel_pump pours a file descriptor into the tunnel and what comes out of it
 // into another, until both have ended; in (-1: nothing is sent) is read to its end,
-// then this end finishes.  Directions that are bytes are poured as they are.
-// 'sent' and 'received' (may be NULL) count bytes.  The descriptors stay the
-// caller's; they may be files, pipes, sockets.  Blocks.  Returns EDRI_OK when the
-// other end has finished, too; EDRI_SYSTEM: reading or writing failed (errno);
-// EDRI_INVAL: a direction is not bytes; or as edri_tunnel_receive.
+// then this end finishes; out -1: what comes is dropped.  'sent' and 'received' (may be
+// NULL) count bytes.  The descriptors stay the caller's; they may be files, pipes,
+// sockets.  Blocks.  Returns EDRI_OK when the other end has finished, too, or has
+// closed it behind that without an error; EDRI_SYSTEM: reading or writing failed
+// (errno); EDRI_INVAL: a direction is not bytes; or as edri_tunnel_receive.
 edri_err_t edri_tunnel_pump(edri_tunnel_t *self, int in, int out,
     uint64_t *sent, uint64_t *received) EDRI_MUST_CHECK;
 

@@ -150,6 +150,8 @@ run_job(worker_t *self, job_t *job)
     if (job->origin.token != NULL && job->tries == 0) {
         port_begun(self->port, job->origin.token, 1);
     }
+    self->task.job = job;
+    self->task.box = pool->manager->in;
     if (self->runner->run(self->runner, job, &due_ms)) {
         backlog_delay(pool->jobs, job, due_ms);
     } else {

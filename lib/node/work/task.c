@@ -12,6 +12,7 @@
 #include "node/ask.h"
 #include "node/tunnel.h"
 #include "node/tunnels.h"
+#include "node/work/job.h"
 #include "wire/nesting.h"
 
 // A handler's progress is told at most so often.
@@ -250,6 +251,10 @@ task_opened(edri_task_t *self)
     self->deadline_ms = limit_ms > 0 ? clock_ms() + limit_ms : -1;
     self->port->cause.deadline_ms = self->deadline_ms;
     atomic_store(&self->over_ms, self->deadline_ms);
+    if (self->job != NULL) {
+        port_release(self->port, self->box, self->job->weight);
+        self->job->weight = 0;
+    }
 }
 
 static void *

@@ -61,8 +61,10 @@ struct edri_task {
     uint64_t missed;           // events that were dropped before it
     uint32_t attempt;          // tries of it here before this one
     int64_t told_ms;           // when its progress was told last
-    edri_tunnel_t *tunnel;     // of one that opens it, or NULL
-    bool opened;               // it has been accepted
+    struct job *job;           // of a pool's, which weighs on this box
+    box_t *box;
+    edri_tunnel_t *tunnel; // of one that opens it, or NULL
+    bool opened;           // it has been accepted
     bool far; // the node waits for a reply to any event, and counts
 };
 
@@ -76,7 +78,7 @@ edri_err_t task_run(edri_task_t *self, slice_t content, blob_t *blob,
 void task_end(edri_task_t *self);
 
 // task_opened says that the tunnel which it opens was accepted: its time does not
-// end with the request's.
+// end with the request's, and it is no work any more that its manager waits for.
 void task_opened(edri_task_t *self);
 
 // task_begins lets the time limit run from now.

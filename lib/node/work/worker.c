@@ -283,6 +283,34 @@ wait_node(edri_port_t *port, int64_t deadline_ms)
     return err;
 }
 
+static edri_err_t
+wait_node_fds(
+    edri_port_t *port, zmq_pollitem_t *items, int count, int64_t deadline_ms)
+{
+    worker_t *self = port->other_end;
+    uint64_t rung = 0;
+    if (exchange(self)) {
+        return EDRI_OK;
+    }
+    int64_t left = deadline_ms < 0 ? -1 : deadline_ms - clock_ms();
+    carrier_item(self->channel.carrier, true, &items[0]);
+    items[1] = (zmq_pollitem_t){.fd = self->wake_fd, .events = ZMQ_POLLIN};
+    if (self->wake_fd < 0) { // the place is not used
+        items[1] = items[0];
+        items++;
+        count--;
+    }
+    int any = zmq_poll(items, count + 2,
+        deadline_ms < 0 ? -1
+        : left > 0      ? (long)left
+                        : 0);
+    if (self->wake_fd >= 0) {
+        (void)!read(self->wake_fd, &rung, sizeof rung);
+    }
+    (void)exchange(self);
+    return any == 0 ? EDRI_DEADLINE : EDRI_OK;
+}
+
 static void
 ring_node(edri_port_t *port, const void *word, size_t size)
 {
@@ -342,8 +370,11 @@ use(edri_port_t *port, const edri_type_t *type)
     offer(port->other_end, type, true);
 }
 
-static const bell_t node_bell = {
-    .ring = ring_node, .wait = wait_node, .takes_replies = true, .use = use};
+static const bell_t node_bell = {.ring = ring_node,
+    .wait = wait_node,
+    .wait_fds = wait_node_fds,
+    .takes_replies = true,
+    .use = use};
 
 // ----- beginning
 

@@ -1,0 +1,8 @@
+#   edri-node --config process.zpl, where compress.so is found: here, or by its path.
+node
+    name = compress
+    switch = tcp://127.0.0.1:5590
+managers
+    compress
+        plugin = ./compress.so
+        mode = processes:4
