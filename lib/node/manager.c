@@ -135,6 +135,8 @@ build_demands(edri_manager_t *self, edri_port_t *like)
     like->demands = self->demands;
     like->demand_count = edition->handler_count;
     like->lossy = edition->lossy;
+    like->tunnel_limit =
+        self->section.tunnels > 0 ? (size_t)self->section.tunnels : 0;
     like->queue = edition->queue;
     like->faults = &self->faults;
     // A program of its own says itself what it does then; a plugin may have another

@@ -239,6 +239,7 @@ port_new(edri_node_t *node, const edri_port_t *like)
         self->demands = like->demands;
         self->demand_count = like->demand_count;
         self->lossy = like->lossy;
+        self->tunnel_limit = like->tunnel_limit;
         self->priority = like->priority;
         self->faults = like->faults;
         atomic_init(&self->ranked, atomic_load(&like->ranked));

@@ -121,6 +121,7 @@ struct edri_port {
     const demand_t *demands;
     size_t demand_count;
     bool lossy;
+    size_t tunnel_limit;      // of its manager's workers, at once; 0: none
     size_t queue;             // limit of 'in'; in port_new's 'like' 0: as usual
     uint8_t priority;         // of events for the manager's thread, unless
     atomic_bool ranked;       // there are several; the router finds out, too

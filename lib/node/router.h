@@ -121,6 +121,7 @@ struct slot {
     uint64_t probe_bytes; // of those that came by
     bool told_stuck;      // edri.ManagerDown was
     bool flush;           // wants to know when all is sent
+    size_t tunnels;       // that workers of the manager have accepted
     // items for it that stand side by side in the load being routed
     const uint8_t *span;
     size_t span_size;

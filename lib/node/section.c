@@ -50,10 +50,12 @@ check_keys(edri_node_t *node, const char *name)
         if (!streq(key, "plugin") && !streq(key, "mode") &&
             !streq(key, "program") && !streq(key, "queue") &&
             !streq(key, "time_limit") && !streq(key, "run") &&
-            !streq(key, "watch") && !streq(key, "set")) {
+            !streq(key, "watch") && !streq(key, "tunnels") &&
+            !streq(key, "set")) {
             err = section_refuse(node, name, key,
                 "unknown setting; a manager has 'plugin', 'watch', 'run', "
-                "'mode', 'program', 'queue', 'time_limit' and a section 'set'");
+                "'mode', 'program', 'queue', 'time_limit', 'tunnels' and a "
+                "section 'set'");
         }
     }
     free(path);
@@ -72,8 +74,9 @@ read_limit(edri_node_t *node, const char *name, const char *key,
         return EDRI_OK;
     }
     return section_refuse(node, name, key,
-        kind == SETTING_BYTES
-            ? "bytes from 4K to 16G are expected, such as 1M"
+        kind == SETTING_BYTES ? "bytes from 4K to 16G are expected, such as 1M"
+        : kind == SETTING_INT
+            ? "a number from 1 to 16777216 is expected"
             : "a time up to 24h is expected, such as 10s; 0 for no limit");
 }
 
@@ -106,6 +109,10 @@ section_read(edri_node_t *node, const char *name, section_t *self)
     if (err == EDRI_OK) {
         err = read_limit(node, name, "queue", SETTING_BYTES, QUEUE_MIN,
             QUEUE_MAX, &self->queue);
+    }
+    if (err == EDRI_OK) {
+        err = read_limit(
+            node, name, "tunnels", SETTING_INT, 1, TUNNELS_MAX, &self->tunnels);
     }
     if (err == EDRI_OK) {
         err = read_limit(node, name, "time_limit", SETTING_DURATION, 0,

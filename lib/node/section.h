@@ -18,11 +18,13 @@ typedef struct section {
     edri_workers_t mode; // of all its handlers
     int64_t queue;       // bytes; -1: not said
     int64_t limit_ms;    // of a task; 0: none, -1: not said
+    int64_t tunnels;     // open at once; -1: not said
 } section_t;
 
 // Limits of what may be said there, and in code.
 #define QUEUE_MIN   ((int64_t)4096)
 #define QUEUE_MAX   ((int64_t)1 << 34)
+#define TUNNELS_MAX ((int64_t)1 << 24)
 #define TIME_MAX_MS ((int64_t)86400000)
 
 // section_read reads the section of a manager; without one all is empty.

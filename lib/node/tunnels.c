@@ -17,7 +17,8 @@
 typedef struct row {
     uint64_t id;
     uint16_t port;
-    uint64_t life; // of the other end, perhaps this one, and its id
+    uint16_t target; // the manager whose worker has accepted it; 0: none
+    uint64_t life;   // of the other end, perhaps this one, and its id
     uint64_t peer;
     uint64_t type;
     bool opener;
@@ -62,9 +63,23 @@ add(router_t *router, uint64_t id, uint16_t port, uint64_t life, uint64_t peer,
     return row;
 }
 
+// manager_of finds the manager that a port works for.
+static slot_t *
+manager_of(const router_t *router, uint16_t port)
+{
+    const slot_t *slot = map_get(router->slots, port);
+    uint16_t target =
+        slot != NULL && slot->port != NULL ? slot->port->target : 0;
+    return target != 0 ? map_get(router->slots, target) : NULL;
+}
+
 static void
 drop(router_t *router, row_t **row_p)
 {
+    slot_t *manager = map_get(router->slots, (*row_p)->target);
+    if ((*row_p)->target != 0 && manager != NULL && manager->tunnels > 0) {
+        manager->tunnels--;
+    }
     free(map_take(router->tunnels, (*row_p)->id));
     *row_p = NULL;
 }
@@ -230,6 +245,60 @@ pass(router_t *router, uint64_t life, slice_t item, slice_t content,
     }
 }
 
+// refused ends a tunnel that is one too many for its manager.  Returns false when it
+// is not.
+static bool
+refused(router_t *router, const row_t *row)
+{
+    slot_t *manager = manager_of(router, row->port);
+    if (manager == NULL || manager->port->tunnel_limit == 0 ||
+        manager->tunnels < manager->port->tunnel_limit) {
+        return false;
+    }
+    char text[200];
+    int length = snprintf(text, sizeof text,
+        "manager %.60s has %zu tunnels open, as many as its setting 'tunnels' "
+        "allows",
+        manager->manager, manager->tunnels);
+    envelope_t env = {.type = row->type,
+        .flags = envelope_flags(EDRI_REPLY, EDRI_ONE, 3) | WIRE_LAST,
+        .request = row->peer,
+        .to = row->life,
+        .error = EDRI_OVERLOADED,
+        .text = {(const uint8_t *)text, (size_t)length}};
+    size_t size = 0;
+    uint8_t *item = envelope_copy(&env, &size);
+    slice_t rest = {item, size};
+    slice_t bytes;
+    slice_t content;
+    (void)batch_next(&rest, &bytes, &content);
+    slots_flush(router);
+    route_event(router, NULL, bytes, content, &env, &(run_t){0}, NULL);
+    slots_flush(router);
+    free(item);
+    tell_here(router, row, EDRI_OVERLOADED, text);
+    return true;
+}
+
+// open makes the row of an acceptor's end.  NULL: it was refused.
+static row_t *
+open(router_t *router, const slot_t *from, uint64_t life, const envelope_t *env)
+{
+    row_t *row = add(
+        router, env->id, from->number, life, env->request, env->type, false);
+    row->granted = env->position;
+    if (refused(router, row)) {
+        drop(router, &row);
+        return NULL;
+    }
+    slot_t *manager = manager_of(router, from->number);
+    if (manager != NULL) {
+        row->target = manager->number;
+        manager->tunnels++;
+    }
+    return row;
+}
+
 void
 tunnels_out(router_t *router, slot_t *from, slice_t item, slice_t content,
     const envelope_t *routing, blob_t **blob_p)
@@ -244,9 +313,10 @@ tunnels_out(router_t *router, slot_t *from, slice_t item, slice_t content,
     row_t *row = find(router, env.id, life, env.request);
     bool opens = (env.flags & WIRE_OPENED) != 0;
     if (opens && map_get(router->tunnels, env.id) == NULL) {
-        row = add(
-            router, env.id, from->number, life, env.request, env.type, false);
-        row->granted = env.position;
+        row = open(router, from, life, &env);
+        if (row == NULL) {
+            return;
+        }
     } else if (row == NULL || row->port != from->number || opens) {
         counter_add(&router->node->counters, COUNTER_LATE, 1);
         return; // it was closed meanwhile
@@ -400,10 +470,7 @@ tunnels_answer(link_t *link, uint64_t number)
         const row_t *row = value;
         Edri__Link__TunnelInfo *info = &rows[answer.n_tunnels];
         const typeref_t *ref = shared_map_get(router->node->types, row->type);
-        const slot_t *slot = map_get(router->slots, row->port);
-        uint32_t target =
-            slot != NULL && slot->port != NULL ? slot->port->target : 0;
-        const slot_t *manager = map_get(router->slots, target);
+        const slot_t *manager = manager_of(router, row->port);
         edri__link__tunnel_info__init(info);
         info->type = (char *)(uintptr_t)(ref != NULL ? ref->type->name : "");
         info->manager =

@@ -459,3 +459,238 @@ Test(tunnel, nobody_accepts)
     edri_node_destroy(&node);
     stop_switch(&hub);
 }
+
+// ----- limits
+
+// start_with starts a node with the settings of a file.
+static edri_node_t *
+start_with(const char *text, edri_workers_t workers)
+{
+    char path[] = "/tmp/edri-tunnel-XXXXXX";
+    int fd = mkstemp(path);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+    edri_node_t *node = edri_node_new(
+        3, (char *[]){(char[]){"test"}, (char[]){"--config"}, path});
+    accept_here(node, workers);
+    start(node);
+    unlink(path);
+    return node;
+}
+
+Test(tunnel, there_are_so_many_at_most)
+{
+    place_t place = {.here = start_with("tunnel\n    limit = 4\nmanagers\n    "
+                                        "pipe\n        tunnels = 1\n",
+                         EDRI_THREADS(3))};
+    Pipe__Bytes args = PIPE__BYTES__INIT;
+    edri_tunnel_t *tunnel = NULL;
+    place.there = place.here;
+    place.port = edri_node_port(place.here);
+    edri_tunnel_t *first = open_bytes(&place, PIPE__WAY__ECHO);
+    cr_assert_eq(pipe_bytes_open(place.port, &args, 0, &tunnel),
+        EDRI_OVERLOADED, "one more");
+    cr_expect_not_null(
+        strstr(edri_port_error(place.port), "manager pipe has 1 tunnels open"),
+        "%s", edri_port_error(place.port));
+    cr_assert_eq(pipe_bytes_send_up(first, "x", 1, 10000), EDRI_OK);
+    expect_bytes(first, "x", 1); // it goes on
+    edri_tunnel_close(&first, EDRI_OK, NULL);
+    UNTIL(atomic_load(&place.here->tunnels_open) == 0);
+    // Then there is room again.
+    cr_assert_eq(pipe_bytes_open(place.port, &args, 0, &tunnel), EDRI_OK, "%s",
+        edri_port_error(place.port));
+    edri_tunnel_close(&tunnel, EDRI_OK, NULL);
+    close_place(&place);
+}
+
+Test(tunnel, the_node_has_so_many_at_most)
+{
+    place_t place = {
+        .here = start_with("tunnel\n    limit = 4\n", EDRI_THREADS(3))};
+    Pipe__Bytes args = PIPE__BYTES__INIT;
+    edri_tunnel_t *tunnels[3] = {NULL};
+    place.there = place.here;
+    place.port = edri_node_port(place.here);
+    tunnels[0] = open_bytes(&place, PIPE__WAY__ECHO);
+    tunnels[1] = open_bytes(&place, PIPE__WAY__ECHO); // two ends each
+    cr_expect_eq(
+        pipe_bytes_open(place.port, &args, 0, &tunnels[2]), EDRI_OVERLOADED);
+    cr_expect_not_null(
+        strstr(edri_port_error(place.port), "as many as tunnel.limit allows"));
+    edri_tunnel_close(&tunnels[0], EDRI_OK, NULL);
+    edri_tunnel_close(&tunnels[1], EDRI_OK, NULL);
+    close_place(&place);
+}
+
+Test(tunnel, what_goes_through_one_has_a_limit)
+{
+    place_t place = {
+        .here = start_with("tunnel\n    bytes = 100K\n", EDRI_THREADS(1))};
+    static uint8_t data[10000];
+    edri_err_t err = EDRI_OK;
+    place.there = place.here;
+    place.port = edri_node_port(place.here);
+    edri_tunnel_t *tunnel = open_bytes(&place, PIPE__WAY__DROP);
+    int sent = 0;
+    while (err == EDRI_OK && sent < 1000) {
+        err = pipe_bytes_send_up(tunnel, data, sizeof data, 10000);
+        sent += err == EDRI_OK;
+        (void)edri_port_poll(place.port, 1);
+    }
+    cr_expect_eq(err, EDRI_TOO_BIG);
+    cr_expect(sent >= 10 && sent < 100, "%d", sent);
+    cr_expect_not_null(strstr(edri_tunnel_text(tunnel), "tunnel.bytes"));
+    edri_tunnel_close(&tunnel, EDRI_OK, NULL);
+    close_place(&place);
+}
+
+Test(tunnel, one_without_a_word_is_closed)
+{
+    place_t place = {
+        .here = start_with("tunnel\n    idle = 100ms\n", EDRI_THREADS(1))};
+    edri_bytes_t bytes;
+    place.there = place.here;
+    place.port = edri_node_port(place.here);
+    edri_tunnel_t *tunnel = open_bytes(&place, PIPE__WAY__ECHO);
+    cr_expect_eq(pipe_bytes_receive_down(tunnel, 20000, &bytes), EDRI_DEADLINE);
+    cr_expect_not_null(strstr(edri_tunnel_text(tunnel), "tunnel.idle"));
+    UNTIL(returned == 1);
+    cr_expect_eq((int)last_err, EDRI_DEADLINE, "the other end, too");
+    edri_tunnel_close(&tunnel, EDRI_OK, NULL);
+    close_place(&place);
+}
+
+// ----- pumps
+
+typedef struct feed {
+    int fd;
+    size_t size;
+} feed_t;
+
+static void *
+write_feed(void *arg)
+{
+    const feed_t *self = arg;
+    static uint8_t data[50000];
+    for (size_t at = 0; at < self->size; at += sizeof data) {
+        memset(data, (int)(at / sizeof data), sizeof data);
+        cr_assert_eq(write(self->fd, data, sizeof data), (ssize_t)sizeof data);
+    }
+    close(self->fd);
+    return NULL;
+}
+
+static void *
+check_feed(void *arg)
+{
+    feed_t *self = arg;
+    size_t wanted = self->size;
+    static uint8_t data[65536];
+    ssize_t count = 0;
+    self->size = 0;
+    while ((count = read(self->fd, data, sizeof data)) > 0) {
+        for (ssize_t i = 0; i < count; i++) {
+            cr_assert_eq(data[i], (uint8_t)((self->size + (size_t)i) / 50000));
+        }
+        self->size += (size_t)count;
+    }
+    cr_expect_eq(self->size, wanted);
+    close(self->fd);
+    return NULL;
+}
+
+Test(tunnel, pipes_are_poured_into_it_and_out_of_it)
+{
+    place_t place = open_two(EDRI_THREADS(1));
+    int in[2];
+    int out[2];
+    pthread_t threads[2];
+    uint64_t sent = 0;
+    uint64_t received = 0;
+    cr_assert_eq(pipe(in), 0);
+    cr_assert_eq(pipe(out), 0);
+    feed_t feed = {in[1], 20000000};
+    feed_t check = {out[0], 20000000};
+    cr_assert_eq(pthread_create(&threads[0], NULL, write_feed, &feed), 0);
+    cr_assert_eq(pthread_create(&threads[1], NULL, check_feed, &check), 0);
+    edri_tunnel_t *tunnel = open_bytes(&place, PIPE__WAY__ECHO);
+    cr_assert_eq(edri_tunnel_pump(tunnel, in[0], out[1], &sent, &received),
+        EDRI_OK, "%s", edri_port_error(place.port));
+    cr_expect_eq(sent, 20000000);
+    cr_expect_eq(received, 20000000);
+    edri_tunnel_close(&tunnel, EDRI_OK, NULL);
+    close(in[0]);
+    close(out[1]);
+    cr_assert_eq(pthread_join(threads[0], NULL), 0);
+    cr_assert_eq(pthread_join(threads[1], NULL), 0);
+    close_place(&place);
+}
+
+// ----- faults
+
+typedef struct killer {
+    hub_t *hub;
+    atomic_bool stop;
+    atomic_int kills;
+} killer_t;
+
+// kill_switch kills it five times.  The last one ends with the thread that has
+// started it.
+static void *
+kill_switch(void *arg)
+{
+    killer_t *self = arg;
+    for (int i = 0; !atomic_load(&self->stop); i++) {
+        (void)poll(NULL, 0, 10);
+        if (i % 80 == 79 && self->kills < 5) {
+            kill(self->hub->pid, SIGKILL);
+            waitpid(self->hub->pid, NULL, 0);
+            *self->hub = start_switch_at(self->hub->endpoint);
+            self->kills++;
+        }
+    }
+    return NULL;
+}
+
+Test(tunnel, a_switch_that_is_killed_harms_nothing, .timeout = 100)
+{
+    place_t place = open_two(EDRI_THREADS(1));
+    killer_t killer = {.hub = &place.hub};
+    pthread_t thread;
+    edri_tunnel_t *tunnel = open_bytes(&place, PIPE__WAY__ECHO);
+    static uint8_t data[40000];
+    uint32_t sent = 0;
+    uint32_t came = 0;
+    cr_assert_eq(pthread_create(&thread, NULL, kill_switch, &killer), 0);
+    while (killer.kills < 5 || came < sent) {
+        edri_bytes_t bytes;
+        edri_err_t err = EDRI_OK;
+        while (killer.kills < 5 && err == EDRI_OK) {
+            size_t size = sent % 7 == 0 ? sizeof data : 4 + sent % 3000;
+            memcpy(data, &sent, sizeof sent);
+            err = pipe_bytes_send_up(tunnel, data, size, 0);
+            sent += err == EDRI_OK;
+        }
+        cr_assert(err == EDRI_OK || err == EDRI_AGAIN, "%s",
+            edri_port_error(place.port));
+        err = pipe_bytes_receive_down(tunnel, 20000, &bytes);
+        cr_assert_eq(err, EDRI_OK, "%u of %u: %s", came, sent,
+            edri_port_error(place.port));
+        uint32_t number = 0;
+        memcpy(&number, bytes.data, sizeof number);
+        cr_assert_eq(number, came);
+        cr_assert_eq(bytes.size, came % 7 == 0 ? sizeof data : 4 + came % 3000);
+        edri_bytes_free(&bytes);
+        came++;
+    }
+    cr_expect_gt(came, 100);
+    edri_tunnel_close(&tunnel, EDRI_OK, NULL);
+    edri_node_destroy(&place.there);
+    edri_port_destroy(&place.port);
+    edri_node_destroy(&place.here);
+    stop_switch(&place.hub);
+    atomic_store(&killer.stop, true);
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+}
