@@ -281,6 +281,9 @@ print_result(const result_t *r, bool json)
                    "\"baseline_p50_us\":%.1f",
                 r->mine.p50, r->mine.p99, r->mine.p999, r->baseline.p50);
         }
+        if (r->peak_kib > 0) {
+            printf(",\"peak_kib\":%ld", r->peak_kib);
+        }
         printf("}\n");
     } else if (r->request) {
         printf("%s: %zu bytes, %" PRIu64 " round trips: p50 %.1f us, p99 "
@@ -294,6 +297,10 @@ print_result(const result_t *r, bool json)
                "second; ratio %.2f\n",
             r->scenario, r->size, r->count, r->events_per_s, r->against,
             r->baseline_per_s, r->ratio);
+        if (r->peak_kib > 0) {
+            printf("%.0f MB a second, at most %ld KiB of memory in a process\n",
+                r->events_per_s * (double)r->size / 1e6, r->peak_kib);
+        }
     }
 }
 
@@ -307,7 +314,9 @@ read_count(const char *text, uint64_t *number)
 
 typedef struct options {
     uint64_t size;
-    uint64_t count; // 0: as the scenario likes
+    uint64_t count;   // 0: as the scenario likes
+    uint64_t open;    // tunnels at once
+    uint64_t stopped; // seconds beside one whose reader stands
     bool json;
     bool has_mode; // then:
     edri_workers_t mode;
@@ -329,6 +338,14 @@ read_options(int argc, char **argv, options_t *options)
         } else if (strcmp(argv[i], "--count") == 0 && more &&
                    read_count(argv[i + 1], &options->count)) {
             i++;
+        } else if (strcmp(argv[i], "--open") == 0 && more &&
+                   strcmp(argv[1], "tunnel") == 0 &&
+                   read_count(argv[i + 1], &options->open)) {
+            i++;
+        } else if (strcmp(argv[i], "--stopped") == 0 && more &&
+                   strcmp(argv[1], "tunnel") == 0 &&
+                   read_count(argv[i + 1], &options->stopped)) {
+            i++;
         } else if (strcmp(argv[i], "--mode") == 0 && more &&
                    strcmp(argv[1], "request") == 0 &&
                    bench_mode_read(argv[i + 1], &options->mode)) {
@@ -345,13 +362,14 @@ int
 word_bench(int argc, char **argv)
 {
     result_t result = {.scenario = argc > 1 ? argv[1] : "", .against = "raw"};
-    options_t options = {.size = 64};
+    bool tunnel = strcmp(result.scenario, "tunnel") == 0;
+    options_t options = {.size = tunnel ? 65536 : 64};
     const char *wrong = read_options(argc, argv, &options);
     if (wrong != NULL) {
         fprintf(stderr,
-            "edri bench: %s: --size N (to 8 MiB), --count N, --json or (of "
-            "request) --mode method|threads:N|processes:N|fresh[:N] is "
-            "expected\n",
+            "edri bench: %s: --size N (to 8 MiB), --count N, --json, (of "
+            "request) --mode method|threads:N|processes:N|fresh[:N] or (of "
+            "tunnel) --open N, --stopped SECONDS is expected\n",
             wrong);
         return 2;
     }
@@ -366,6 +384,13 @@ word_bench(int argc, char **argv)
         result.count = count > 0 ? count : 2000000;
         result.baseline_per_s = raw_switch(size, result.count);
         result.events_per_s = bench_through_switch(size, result.count);
+    } else if (options.open > 0) {
+        bench_tunnels(options.open, options.json);
+        return 0;
+    } else if (options.stopped > 0) {
+        bench_beside(size, options.stopped, &result);
+    } else if (tunnel) {
+        bench_tunnel(size, count > 0 ? count : 16384, &result);
     } else if (options.has_mode) {
         bench_mode(options.mode, size, count, &result);
     } else if (strcmp(result.scenario, "request") == 0) {
@@ -375,8 +400,9 @@ word_bench(int argc, char **argv)
         bench_keys(result.count, &result);
     } else {
         fprintf(stderr,
-            "usage: edri bench local|switch|request|keys [--size BYTES] "
-            "[--count N] [--mode MODE] [--json]\n");
+            "usage: edri bench local|switch|request|keys|tunnel [--size BYTES] "
+            "[--count N] [--mode MODE] [--open N] [--stopped SECONDS] "
+            "[--json]\n");
         return 2;
     }
     if (result.ratio == 0) {

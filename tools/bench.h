@@ -27,6 +27,7 @@ typedef struct result {
     double events_per_s;
     double baseline_per_s;
     double ratio;
+    long peak_kib;      // of any process; 0: not measured
     bool request;       // the rest counts
     const char *beside; // what the baseline is
     percentiles_t mine;
@@ -70,6 +71,14 @@ void raw_end(raw_t **self_p);
 // bench_keys measures the scenario 'keys': result->baseline_per_s is without
 // poisoned keys.
 void bench_keys(uint64_t count, result_t *result);
+
+// bench_tunnel measures the scenario 'tunnel': messages a second through one.
+// bench_tunnels opens so many at once and prints what each takes.  bench_beside
+// measures one for so many seconds beside another whose reader stands; the baseline is
+// the same one alone.
+void bench_tunnel(size_t size, uint64_t count, result_t *result);
+void bench_tunnels(uint64_t count, bool json);
+void bench_beside(size_t size, uint64_t seconds, result_t *result);
 
 // bench_request measures the scenario 'request'.
 void bench_request(size_t size, uint64_t count, result_t *result);

@@ -42,7 +42,9 @@ static const struct {
         "                                messages are JSON, a line each\n"
         "  edri tunnel list [NODE]       those that are open"},
     {"bench", word_bench,
-        "bench local|switch|request|keys [--size N] [--count N] [--mode MODE] "
+        "bench local|switch|request|keys|tunnel [--size N] [--count N] "
+        "[--mode MODE]\n"
+        "                                [--open N] [--stopped SECONDS] "
         "[--json]"},
 };
 

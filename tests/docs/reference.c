@@ -44,7 +44,8 @@ print_settings(void)
         "`program` is another program, with arguments,\nthat runs them in "
         "these processes (see [protocol.md](protocol.md)). `queue` is the "
         "manager's own `node.manager_queue`,\n`time_limit` how long a handler "
-        "may take for one event (`edri_manager_time_limit`; 0: no limit).\n"
+        "may take for one event (`edri_manager_time_limit`; 0: no limit),\n"
+        "`tunnels` how many its workers may have open at once.\n"
         "What stands below `set` is the manager's own, see "
         "`edri_manager_setting`.\n\n");
     settings_print_markdown(switch_rows, "Switch: edri-switch", stdout);
