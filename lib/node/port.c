@@ -358,7 +358,10 @@ edri_port_wait(
     for (size_t i = 0; i < count; i++) {
         fds[i].revents = 0;
     }
-    if (port_pump(self) > 0) {
+    // Calls of one tunnel may have read what was for another.
+    bool news = port_pump(self) > 0 || self->news;
+    self->news = false;
+    if (news) {
         return EDRI_OK;
     }
     int64_t until_ms = port_deadline(self);

@@ -144,8 +144,9 @@ struct edri_port {
     typeref_t *last_ref;
     uint64_t next_id;
     uint64_t last_request;
-    tenant_t tenant;      // the code that asks now
-    map_t *tunnels;       // id → edri_tunnel_t
+    tenant_t tenant; // the code that asks now
+    map_t *tunnels;  // id → edri_tunnel_t
+    bool news;       // something was said in one since edri_port_wait looked
     edri_tunnel_t *heard; // of these, whose callbacks are due
     map_t *asks;          // id → ask_t that waits
     ask_t *first_ask;     // by deadline, earliest first

@@ -893,6 +893,7 @@ port_tunnel(edri_port_t *port, const reader_t *at)
         counter_add(&port->node->counters, COUNTER_LATE, 1);
         return; // it was closed here meanwhile
     }
+    port->news = true;
     if ((env.flags & WIRE_CREDIT) != 0) {
         (void)window_out_granted(&self->out, env.position);
     } else if ((env.flags & WIRE_END) != 0) {
