@@ -18,6 +18,7 @@
 void
 ask_begin(edri_port_t *port, ask_t *ask)
 {
+    port->openings += ask->opens;
     (void)map_put(port->asks, ask->id, ask);
     // Most requests have the same timeout: the end of the list is the place.
     ask_t *before = port->last_ask;
@@ -34,6 +35,7 @@ static void
 unlink_ask(edri_port_t *port, ask_t *ask)
 {
     (void)map_take(port->asks, ask->id);
+    port->openings -= ask->opens;
     *(ask->before != NULL ? &ask->before->after : &port->first_ask) =
         ask->after;
     *(ask->after != NULL ? &ask->after->before : &port->last_ask) = ask->before;
@@ -362,7 +364,7 @@ port_pump(edri_port_t *self)
     // reply does not ring.
     while (ran == 0 && pump_load(self, &ran)) {
     }
-    if (self->heard != NULL) {
+    if (self->heard != NULL || self->starved) {
         tunnels_call(self);
     }
     return ran;

@@ -111,7 +111,8 @@ static const route_t *
 demanded(const slot_t *slot, const envelope_t *env)
 {
     bool observed = (env->flags & WIRE_OBSERVED) != 0;
-    if (envelope_kind(env->flags) == EDRI_REPLY && !observed) {
+    if ((envelope_kind(env->flags) == EDRI_REPLY && !observed) ||
+        envelope_kind(env->flags) == EDRI_TUNNEL) {
         return NULL;
     }
     const list_t *list = observed ? &slot->observes : &slot->handles;

@@ -320,6 +320,7 @@ remote_returned(remote_t *self)
     atomic_store(&self->gate.until_ms, GATE_CLOSED);
     // It was taken out of the tables here, and nobody says so again unasked.
     links_resolve_again(self->router);
+    tunnels_returned(self);
     // It knows nothing of that: a new path makes both ends agree again.
     for (int lane = 1; lane < LANES; lane++) {
         flow_in_missed(&self->in[lane]);

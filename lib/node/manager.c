@@ -21,6 +21,7 @@
 #include "node/pools.h"
 #include "node/renew.h"
 #include "node/retire.h"
+#include "node/tunnel.h"
 #include "node/turn.h"
 #include "node/watch.h"
 #include "node/work/house.h"
@@ -226,6 +227,9 @@ wait_bell(edri_manager_t *self, int64_t until_ms)
 static void
 sleep_on(edri_manager_t *self, bool may_wait)
 {
+    if (self->port->heard != NULL || self->port->starved) {
+        tunnels_call(self->port);
+    }
     int64_t until = port_deadline(self->port);
     int64_t next_ms = agenda_next(self->agenda);
     if (self->watch_ms >= 0 && self->watch_ms < next_ms) {

@@ -40,7 +40,7 @@ typedef struct content {
 #define BELL_GATE   'g' // port → router + type id: ring when it opens
 #define BELL_FLUSH  'f' // port → router: say so when all I emitted is sent
 #define BELL_CANCEL 'c' // port → router + id: nobody waits for that request
-#define BELL_TUNNEL 't' // port → router: who had my tunnels has ended
+#define BELL_TUNNEL 't' // port → router + id: who had those up to it has ended
 #define BELL_LEAVE  'l' // port → router: nothing more for me; back: all is there
 #define BELL_QUIT   'q' // router → port: the node stops
 
@@ -144,9 +144,11 @@ struct edri_port {
     typeref_t *last_ref;
     uint64_t next_id;
     uint64_t last_request;
-    tenant_t tenant; // the code that asks now
-    map_t *tunnels;  // id → edri_tunnel_t
-    bool news;       // something was said in one since edri_port_wait looked
+    tenant_t tenant;   // the code that asks now
+    map_t *tunnels;    // id → edri_tunnel_t
+    unsigned openings; // requests for tunnels that are on their way
+    bool starved;      // some tunnel waits for room in 'out'
+    bool news;         // something was said in one since edri_port_wait looked
     edri_tunnel_t *heard; // of these, whose callbacks are due
     map_t *asks;          // id → ask_t that waits
     ask_t *first_ask;     // by deadline, earliest first

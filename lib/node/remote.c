@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "edri/log.h"
 #include "node/remote.h"
+#include "node/tunnels.h"
 
 remote_t *
 remote_find(router_t *router, uint64_t life, const char *name)
@@ -100,6 +101,7 @@ remote_free(remote_t *self)
     free(self->cancels);
     outq_clear(&self->replies);
     outq_clear(&self->streams);
+    tunnels_forget(self);
     free(self->name);
     free(self);
 }

@@ -72,7 +72,7 @@ static job_t **
 leave_one(edri_manager_t *self, job_t *job, job_t **last, const char *why)
 {
     bool observes = job->handler->observe != NULL;
-    bool request = job->handler->type->kind == EDRI_REQUEST;
+    bool request = job->handler->type->kind != EDRI_NOTIFICATION;
     bool ours = is_ours(job) && !observes && !request;
     if (!ours && !job->returns && job->origin.token != NULL &&
         job->tries == 0) {

@@ -106,11 +106,14 @@ handle_bell(router_t *self, slot_t *slot, const uint8_t *word, size_t size)
         cancel_asked(self, slot, id);
         return;
     }
-    case BELL_TUNNEL:
+    case BELL_TUNNEL: {
+        uint64_t last = 0;
+        memcpy(&last, word + 1, size == 9 ? 8 : 0);
         drain_slot(self, slot);
-        tunnels_port_gone(self, slot->number, EDRI_WORKER_DIED,
+        tunnels_port_gone(self, slot->number, last, EDRI_WORKER_DIED,
             "the worker's process at the other end has ended");
         break;
+    }
     case BELL_FLUSH:
         if (!slot->flush) {
             slot->flush = true;

@@ -384,6 +384,15 @@ struct dest {
     list_t routes;         // that have it as a member
 };
 
+// tunnel_cut_t is an end of a tunnel that was closed here when its life was given up.
+typedef struct tunnel_cut {
+    struct tunnel_cut *next;
+    uint64_t type;
+    uint64_t id;
+    uint64_t peer;
+    edri_err_t reason;
+} tunnel_cut_t;
+
 struct remote {
     router_t *router;
     uint64_t life;
@@ -393,6 +402,7 @@ struct remote {
     size_t dest_count;
     outq_t replies;
     outq_t streams;            // of tunnels
+    tunnel_cut_t *cuts;        // to be told when it comes back
     bool streaming;            // they are in the link's list
     bool active;               // its replies are in the link's list
     bool resending;            // it is in the link's list of those

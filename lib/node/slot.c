@@ -103,7 +103,7 @@ slot_detach(slot_t *self)
     router->settled = true;
     asked_slot_gone(router, self->number);
     asked_cancel_all(router, self->number);
-    tunnels_port_gone(router, self->number, EDRI_RESPONDER_DIED,
+    tunnels_port_gone(router, self->number, UINT64_MAX, EDRI_RESPONDER_DIED,
         "the worker at the other end has ended");
     if (!self->ipc) {
         // From here on the port may be freed: the slot itself is not touched

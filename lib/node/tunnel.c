@@ -52,6 +52,7 @@ struct edri_tunnel {
     bool has_calls;
     bool told_end;     // 'ready' was called for it
     tenant_t tenant;   // whose code has it
+    cause_t cause;     // for which event it was opened
     bool handed;       // its handler has returned: it belongs to the port
     edri_task_t *task; // whose handler has it, or NULL
 };
@@ -66,6 +67,8 @@ new_end(edri_port_t *port, const edri_type_t *type, uint64_t id)
     self->type = type;
     self->id = id;
     self->tenant = port->tenant;
+    self->cause = port->cause;
+    self->cause.deadline_ms = -1; // it has no end
     atomic_fetch_add(&port->node->tunnels_open, 1);
     window_in_init(&self->in, tunnels_window(port->node));
     (void)map_put(port->tunnels, id, self);
@@ -243,6 +246,7 @@ await_room(edri_tunnel_t *self, int timeout_ms)
         }
         if (err != EDRI_OK) {
             self->short_of = err == EDRI_AGAIN;
+            self->port->starved = self->port->starved || self->short_of;
             return err == EDRI_AGAIN
                        ? fail(self, err, "the other end has no room")
                        : err;
@@ -257,7 +261,9 @@ static void call_back(edri_tunnel_t *self);
 static edri_err_t
 idle(edri_tunnel_t *self, edri_err_t err)
 {
-    if (--self->busy == 0 && self->due) {
+    if (--self->busy == 0 && self->gone && !self->in_call) {
+        free_end(self);
+    } else if (self->busy == 0 && self->due) {
         call_back(self);
     }
     return err;
@@ -523,21 +529,30 @@ edri_bytes_free(edri_bytes_t *self)
 
 // ----- callbacks
 
-// call_ready lets the callbacks see what there is.  The tunnel may be gone then.
+// list notes that somebody is to be called for it.
 static void
-call_back(edri_tunnel_t *self)
+list(edri_tunnel_t *self)
 {
-    if (!self->has_calls || self->in_call) {
-        return;
+    if (!self->listed) {
+        self->listed = true;
+        self->next = self->port->heard;
+        self->port->heard = self;
     }
-    self->due = self->busy > 0;
-    if (self->due) {
-        return;
+}
+
+// drop_pieces drops what nobody will take.
+static void
+drop_pieces(edri_tunnel_t *self)
+{
+    while (self->first != NULL) {
+        free_piece(take_piece(self));
     }
-    edri_port_t *port = self->port;
-    tenant_t tenant = port_lend(port, &self->tenant);
-    self->in_call = true;
-    // As long as something is taken; its end is told once.
+}
+
+// call_ready calls as long as something is taken; the end is told once.
+static void
+call_ready(edri_tunnel_t *self)
+{
     uint64_t before = 0;
     bool any = self->first != NULL || (self->ended && !self->told_end);
     while (any && self->calls.ready != NULL && !self->gone) {
@@ -547,22 +562,66 @@ call_back(edri_tunnel_t *self)
         any = (self->first != NULL && self->in.read != before) ||
               (self->ended && !self->told_end);
     }
-    if (self->short_of && !self->gone && !self->closed &&
-        window_out_may(&self->out)) {
-        self->short_of = false;
-        if (self->calls.room != NULL) {
-            self->calls.room(self, self->arg);
-        }
+    if (self->closed && self->first != NULL && !self->gone) {
+        drop_pieces(self); // it was offered, and nothing else will come
+    }
+}
+
+static void
+call_room(edri_tunnel_t *self)
+{
+    bool room = self->short_of && !self->gone && !self->closed &&
+                window_out_may(&self->out);
+    if (!room) {
+        return;
+    }
+    if (port_full(self->port)) {
+        self->port->starved = true;
+        return;
+    }
+    self->short_of = false;
+    if (self->calls.room != NULL) {
+        self->calls.room(self, self->arg);
+    }
+}
+
+static void
+call_closed(edri_tunnel_t *self)
+{
+    self->has_calls = false; // once
+    if (self->calls.closed != NULL) {
+        self->calls.closed(self, self->reason,
+            self->text != NULL ? self->text : "", self->arg);
+    }
+}
+
+// call_back lets the callbacks see what there is.  The tunnel may be gone then.
+static void
+call_back(edri_tunnel_t *self)
+{
+    edri_port_t *port = self->port;
+    if (!self->has_calls) {
+        return;
+    }
+    self->due = true;
+    if (self->in_call || self->busy > 0) {
+        return; // then
+    }
+    cause_t cause = port->cause;
+    tenant_t tenant = port_lend(port, &self->tenant);
+    port->cause = self->cause;
+    self->in_call = true;
+    while (self->due && !self->gone) {
+        self->due = false;
+        call_ready(self);
+        call_room(self);
     }
     bool over = is_over(self) && self->first == NULL && !self->gone;
     if (over) {
-        self->has_calls = false; // once
-        if (self->calls.closed != NULL) {
-            self->calls.closed(self, self->reason,
-                self->text != NULL ? self->text : "", self->arg);
-        }
+        call_closed(self);
     }
     self->in_call = false;
+    port->cause = cause;
     port_lend_back(port, &tenant);
     if (self->gone || (over && self->handed)) {
         free_end(self);
@@ -579,6 +638,9 @@ edri_tunnel_on(edri_tunnel_t *self, const edri_tunnel_calls_t *calls, void *arg)
     self->calls = calls != NULL ? *calls : (edri_tunnel_calls_t){0};
     self->arg = arg;
     self->has_calls = calls != NULL;
+    if (self->has_calls) {
+        list(self); // something may have come already
+    }
     return EDRI_OK;
 }
 
@@ -597,8 +659,8 @@ edri_tunnel_close(edri_tunnel_t **self_p, edri_err_t reason, const char *text)
         say(self, WIRE_CLOSE, 0, reason, text, &nothing);
         self->closed = true;
     }
-    if (self->in_call) {
-        self->gone = true;
+    if (self->in_call || self->busy > 0) {
+        self->gone = true; // freed when that call ends
     } else {
         free_end(self);
     }
@@ -714,15 +776,19 @@ edri_tunnel_open(edri_port_t *port, const edri_type_t *type,
     return err;
 }
 
-// list notes that somebody is to be called for it.
+// close_unwanted closes a tunnel that nobody waits for any more.
 static void
-list(edri_tunnel_t *self)
+close_unwanted(edri_port_t *port, const envelope_t *opened, uint64_t life)
 {
-    if (!self->listed) {
-        self->listed = true;
-        self->next = self->port->heard;
-        self->port->heard = self;
-    }
+    static const char text[] = "nobody waits for the tunnel any more";
+    envelope_t env = {.type = opened->type,
+        .id = opened->request,
+        .flags = envelope_flags(EDRI_TUNNEL, EDRI_ONE, 3) | WIRE_CLOSE,
+        .request = opened->id,
+        .to = life,
+        .error = EDRI_CANCELLED,
+        .text = {(const uint8_t *)text, sizeof text - 1}};
+    port_put(port, &env, &nothing);
 }
 
 // opened_in takes OPENED: the request has found its tunnel.
@@ -732,7 +798,8 @@ opened_in(edri_port_t *port, const envelope_t *env, uint64_t life)
     ask_t *ask = map_get(port->asks, env->request);
     if (ask == NULL || ask->fn != on_refused) {
         counter_add(&port->node->counters, COUNTER_LATE, 1);
-        return; // its router has closed it, or does
+        close_unwanted(port, env, life);
+        return;
     }
     struct opening *opening = ask->arg;
     edri_tunnel_t *self = new_end(port, ask->type, ask->id);
@@ -743,6 +810,8 @@ opened_in(edri_port_t *port, const envelope_t *env, uint64_t life)
     window_in_init(&self->in, ask->window); // as was granted with the request
     opening->cause = ask->cause;
     self->tenant = opening->tenant = ask->tenant;
+    self->cause = ask->cause;
+    self->cause.deadline_ms = -1;
     self->opening = opening;
     ask_opened(port, ask);
     // The acceptor knows; its router does not.
@@ -850,7 +919,12 @@ data_in(edri_tunnel_t *self, const envelope_t *env, blob_t **blob_p)
 {
     size_t size = blob_p != NULL ? blob_size(*blob_p) : env->body.len;
     if (self->ended || !window_in_received(&self->in, size + TUNNEL_OVERHEAD)) {
+        static const char text[] = "the other end sent more than it may";
         counter_add(&self->port->node->counters, COUNTER_DENIED, 1);
+        say(self, WIRE_CLOSE, 0, EDRI_PROTO, text, &nothing);
+        self->closed = true;
+        self->reason = EDRI_PROTO;
+        self->text = str_dup(text);
         return;
     }
     size_t inside = blob_p != NULL ? 0 : size;
@@ -910,9 +984,30 @@ port_tunnel(edri_port_t *port, const reader_t *at)
     }
 }
 
+// list_starved lists those that have waited for room in the port.
+static void
+list_starved(edri_port_t *port)
+{
+    size_t cursor = 0;
+    void *value = NULL;
+    if (box_used(port->out) >= box_limit(port->out)) {
+        return;
+    }
+    port->starved = false;
+    while (map_next(port->tunnels, &cursor, NULL, &value)) {
+        edri_tunnel_t *self = value;
+        if (self->short_of && self->has_calls) {
+            list(self);
+        }
+    }
+}
+
 void
 tunnels_call(edri_port_t *port)
 {
+    if (port->starved) {
+        list_starved(port);
+    }
     while (port->heard != NULL) {
         edri_tunnel_t *self = port->heard;
         port->heard = self->next;

@@ -218,6 +218,11 @@ give(router_t *router, row_t *row, slice_t item, const envelope_t *env,
     blob_t **blob_p)
 {
     slot_t *slot = map_get(router->slots, row->port);
+    if (is_data(env) && row->granted != 0 && row->received >= row->granted) {
+        counter_add(&router->node->counters, COUNTER_DENIED, 1);
+        end(router, row, EDRI_PROTO, "an end has sent more than it may");
+        return;
+    }
     note(router, row, env, blob_p, false);
     if (slot != NULL) {
         slot_give(slot, item, env, &(run_t){.life = row->life},
@@ -245,27 +250,44 @@ pass(router_t *router, uint64_t life, slice_t item, slice_t content,
     }
 }
 
-// refused ends a tunnel that is one too many for its manager.  Returns false when it
-// is not.
+// too_many says whether an end that a worker has accepted is one too many.
+static bool
+too_many(router_t *router, const row_t *row, char *text, size_t text_size)
+{
+    size_t limit = router->node->limits.tunnel_limit;
+    slot_t *manager = manager_of(router, row->port);
+    if (map_size(router->tunnels) > limit) {
+        (void)snprintf(text, text_size,
+            "%zu ends of tunnels are open at the node, as many as tunnel.limit "
+            "allows",
+            limit);
+        return true;
+    }
+    if (manager != NULL && manager->port->tunnel_limit > 0 &&
+        manager->tunnels >= manager->port->tunnel_limit) {
+        (void)snprintf(text, text_size,
+            "manager %.60s has %zu tunnels open, as many as its setting "
+            "'tunnels' allows",
+            manager->manager, manager->tunnels);
+        return true;
+    }
+    return false;
+}
+
+// refused ends a tunnel that is one too many.  Returns false when it is not.
 static bool
 refused(router_t *router, const row_t *row)
 {
-    slot_t *manager = manager_of(router, row->port);
-    if (manager == NULL || manager->port->tunnel_limit == 0 ||
-        manager->tunnels < manager->port->tunnel_limit) {
+    char text[200];
+    if (!too_many(router, row, text, sizeof text)) {
         return false;
     }
-    char text[200];
-    int length = snprintf(text, sizeof text,
-        "manager %.60s has %zu tunnels open, as many as its setting 'tunnels' "
-        "allows",
-        manager->manager, manager->tunnels);
     envelope_t env = {.type = row->type,
         .flags = envelope_flags(EDRI_REPLY, EDRI_ONE, 3) | WIRE_LAST,
         .request = row->peer,
         .to = row->life,
         .error = EDRI_OVERLOADED,
-        .text = {(const uint8_t *)text, (size_t)length}};
+        .text = {(const uint8_t *)text, strlen(text)}};
     size_t size = 0;
     uint8_t *item = envelope_copy(&env, &size);
     slice_t rest = {item, size};
@@ -309,6 +331,10 @@ tunnels_out(router_t *router, slot_t *from, slice_t item, slice_t content,
         return;
     }
     (void)routing;
+    if (blob_p != NULL && !is_data(&env)) {
+        counter_add(&router->node->counters, COUNTER_MALFORMED, 1);
+        return; // a word has none
+    }
     uint64_t life = env.to != 0 ? env.to : router->node->life;
     row_t *row = find(router, env.id, life, env.request);
     bool opens = (env.flags & WIRE_OPENED) != 0;
@@ -364,6 +390,10 @@ tunnels_in(router_t *router, uint64_t life, slice_t item, slice_t content,
         return;
     }
     (void)routing;
+    if (blob_p != NULL && !is_data(&env)) {
+        counter_add(&router->node->counters, COUNTER_MALFORMED, 1);
+        return; // a word has none
+    }
     if ((env.flags & WIRE_OPENED) != 0) {
         opened_in(router, life, item, &env);
         return;
@@ -371,6 +401,10 @@ tunnels_in(router_t *router, uint64_t life, slice_t item, slice_t content,
     row_t *row = find(router, env.request, life, env.id);
     if (row == NULL) {
         counter_add(&router->node->counters, COUNTER_LATE, 1);
+        if (is_data(&env) || (env.flags & WIRE_END) != 0) {
+            tell_there(router, life, env.type, env.request, env.id,
+                EDRI_CANCELLED, "this end has been closed");
+        }
         return;
     }
     give(router, row, item, &env, blob_p);
@@ -379,20 +413,33 @@ tunnels_in(router_t *router, uint64_t life, slice_t item, slice_t content,
 // ----- ends
 
 void
-tunnels_port_gone(
-    router_t *router, uint16_t port, edri_err_t reason, const char *text)
+tunnels_port_gone(router_t *router, uint16_t port, uint64_t last,
+    edri_err_t reason, const char *text)
 {
     size_t cursor = 0;
     void *value = NULL;
     while (map_next(router->tunnels, &cursor, NULL, &value)) {
         row_t *row = value;
-        if (row->port == port) {
+        if (row->port == port && row->id <= last) {
             bool here = row->life == router->node->life;
             tell_there(
                 router, row->life, row->type, row->id, row->peer, reason, text);
             drop(router, &row);
             cursor = here ? 0 : cursor; // another has been taken out, too
         }
+    }
+}
+
+// note_cut keeps an end of a life that may come back: it knows nothing of that.
+static void
+note_cut(router_t *router, const row_t *row, edri_err_t reason)
+{
+    remote_t *remote = map_get(router->remotes, row->life);
+    if (remote != NULL && !remote->ended) {
+        tunnel_cut_t *cut = mem_new(sizeof *cut);
+        *cut =
+            (tunnel_cut_t){remote->cuts, row->type, row->id, row->peer, reason};
+        remote->cuts = cut;
     }
 }
 
@@ -406,8 +453,31 @@ tunnels_life_gone(
         row_t *row = value;
         if (row->life == life) {
             tell_here(router, row, reason, text);
+            note_cut(router, row, reason);
             drop(router, &row);
         }
+    }
+}
+
+void
+tunnels_returned(remote_t *remote)
+{
+    tunnel_cut_t *cut = NULL;
+    while ((cut = remote->cuts) != NULL) {
+        remote->cuts = cut->next;
+        tell_there(remote->router, remote->life, cut->type, cut->id, cut->peer,
+            cut->reason, "the node at the other end had given this one up");
+        free(cut);
+    }
+}
+
+void
+tunnels_forget(remote_t *remote)
+{
+    while (remote->cuts != NULL) {
+        tunnel_cut_t *next = remote->cuts->next;
+        free(remote->cuts);
+        remote->cuts = next;
     }
 }
 

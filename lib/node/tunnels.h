@@ -29,9 +29,13 @@ void tunnels_out(router_t *router, slot_t *from, slice_t item, slice_t content,
 void tunnels_in(router_t *router, uint64_t life, slice_t item, slice_t content,
     const envelope_t *env, blob_t **blob_p);
 
-// tunnels_port_gone closes the tunnels of a port, tunnels_life_gone those with a life.
-void tunnels_port_gone(
-    router_t *router, uint16_t port, edri_err_t reason, const char *text);
+// tunnels_port_gone closes the tunnels of a port, with ids up to 'last'.
+// tunnels_life_gone closes those with a life; tunnels_returned tells it so when it
+// comes back; tunnels_forget: it never does.
+void tunnels_port_gone(router_t *router, uint16_t port, uint64_t last,
+    edri_err_t reason, const char *text);
+void tunnels_returned(remote_t *remote);
+void tunnels_forget(remote_t *remote);
 void tunnels_life_gone(
     router_t *router, uint64_t life, edri_err_t reason, const char *text);
 

@@ -263,6 +263,20 @@ dispatch(edri_manager_t *self, const reader_t *at, const envelope_t *env,
     return 0;
 }
 
+// hear_tunnels reads what is said in tunnels, before a method of the same load can
+// wait: what comes behind it must find them as they are.
+static void
+hear_tunnels(edri_manager_t *self)
+{
+    reader_t at = reader_begin(&self->load);
+    envelope_t env;
+    while (reader_next(&at, &env)) {
+        if (envelope_kind(env.flags) == EDRI_TUNNEL) {
+            port_tunnel(self->port, &at);
+        }
+    }
+}
+
 void
 turn_load(edri_manager_t *self)
 {
@@ -271,15 +285,19 @@ turn_load(edri_manager_t *self)
     size_t done = 0;
     int64_t now_ms = clock_ms();
     self->ranked = atomic_load(&self->port->ranked);
+    if (!self->replies_done &&
+        (map_size(self->port->tunnels) > 0 || self->port->openings > 0)) {
+        hear_tunnels(self);
+    }
     // What is left when the node stops goes back to where it came from.
     while (!atomic_load_explicit(&self->port->stop, memory_order_relaxed) &&
            reader_next(&at, &env)) {
         bool tunnel = envelope_kind(env.flags) == EDRI_TUNNEL;
         bool reply = envelope_kind(env.flags) == EDRI_REPLY &&
                      (env.flags & WIRE_OBSERVED) == 0;
-        if (reply || tunnel) {
-            if (!self->replies_done) {
-                (reply ? port_answer : port_tunnel)(self->port, &at);
+        if (reply || tunnel) { // tunnels have been heard, or there are none
+            if (reply && !self->replies_done) {
+                port_answer(self->port, &at);
             }
             done += at.item.len;
             done += at.blob_p != NULL ? blob_size(*at.blob_p) : 0;

@@ -100,6 +100,9 @@ play(const options_t *options, uint64_t seed, result_t *sum)
     sum->missing += result.missing;
     sum->requests += result.requests;
     sum->cancelled += result.cancelled;
+    sum->tunnels += result.tunnels;
+    sum->messages += result.messages;
+    sum->whole += result.whole;
     sum->faults += result.faults;
     sum->steps += result.steps;
     return fine;
@@ -123,14 +126,17 @@ main(int argc, char **argv)
         failed += !play(&options, options.seed + i, &sum);
     }
     printf("%llu seeds: %llu events, %llu begun (%llu marked), %llu requests "
-           "(%llu cancelled), %llu faults, %llu copies missing at managers in "
+           "(%llu cancelled), %llu tunnels with %llu messages (%llu ends in "
+           "peace), %llu faults, %llu copies missing at managers in "
            "doubt, "
            "%llu steps; "
            "%llu failed\n",
         (unsigned long long)options.seeds, (unsigned long long)sum.events,
         (unsigned long long)sum.begun, (unsigned long long)sum.marked,
         (unsigned long long)sum.requests, (unsigned long long)sum.cancelled,
-        (unsigned long long)sum.faults, (unsigned long long)sum.missing,
-        (unsigned long long)sum.steps, (unsigned long long)failed);
+        (unsigned long long)sum.tunnels, (unsigned long long)sum.messages,
+        (unsigned long long)sum.whole, (unsigned long long)sum.faults,
+        (unsigned long long)sum.missing, (unsigned long long)sum.steps,
+        (unsigned long long)failed);
     return failed == 0 ? 0 : 1;
 }

@@ -2,6 +2,7 @@
 // world.c - nodes, switches and a network in one thread, on virtual time.
 
 #include "world.h"
+#include "streams.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -36,6 +37,7 @@ static const char *const node_settings[][2] = {
     {"node.link_queue", "256K"},
     {"node.manager_queue", "128K"},
     {"node.start_timeout", "10s"},
+    {"tunnel.window", "32K"},
 };
 
 typedef struct sim_manager {
@@ -337,6 +339,7 @@ add_manager(sim_node_t *self, int at, unsigned group)
     sim_ask_handle(manager, on_ask, EDRI_METHOD);
     sim_deep_handle(manager, on_deep, EDRI_METHOD);
     (void)edri_manager_replay(manager, &sim_kept_type, 0);
+    streams_accept(manager);
 }
 
 static void
@@ -413,6 +416,7 @@ end_node(sim_node_t *self, bool killed)
         }
     }
     edri_port_destroy(&self->port); // ends its requests
+    streams_gone(self->index);
     books_writer_end(self->writer);
     atomic_store(&self->node->phase, PHASE_STOPPED);
     router_close(self->node->router);
@@ -510,6 +514,7 @@ static void
 step_writer(sim_node_t *self)
 {
     (void)edri_port_poll(self->port, 0);
+    streams_step(self->index);
     if (self->write_us > sim_now_us) {
         return;
     }
@@ -521,8 +526,10 @@ step_writer(sim_node_t *self)
     }
     uint64_t burst = 1 + draw(8);
     for (uint64_t i = 0; i < burst; i++) {
-        uint64_t what = draw(20);
-        if (what < 2) {
+        uint64_t what = draw(21);
+        if (what == 20) {
+            streams_open(self->index, self->port);
+        } else if (what < 2) {
             ask_one(self);
         } else if (what == 2) {
             cancel_one(self);
@@ -778,6 +785,11 @@ check_rest(const sim_node_t *self)
     if (map_size(router->asked) > 0 || port_asking(self->port) ||
         requests_count(&self->node->requests) > 0) {
         books_fail("node %d: requests are left", self->index);
+    }
+    if (map_size(router->tunnels) > 0 ||
+        atomic_load(&self->node->tunnels_open) > 0) {
+        books_fail("node %d: %zu tunnels are left, %zu ends", self->index,
+            map_size(router->tunnels), atomic_load(&self->node->tunnels_open));
     }
     while (map_next(router->remotes, &cursor, NULL, &value)) {
         const remote_t *remote = value;
@@ -1058,6 +1070,7 @@ world_run(uint64_t seed, uint64_t faults, uint64_t steps, bool tell,
     net_on_wait(pump);
     sim_random_seed(seed);
     books_open();
+    streams_begin(&world.random);
     edri_log_set(log_line, NULL, EDRI_LOG_INFO);
     make_world(seed, tell);
     if ((uint64_t)world.fault_count > faults) {
@@ -1092,6 +1105,13 @@ world_run(uint64_t seed, uint64_t faults, uint64_t steps, bool tell,
         .steps = world.steps};
     *why_p = books_broken() != NULL ? str_dup(books_broken()) : NULL;
     unmake_world();
+    streams_totals_t streams = streams_clear();
+    result->tunnels = streams.opened;
+    result->messages = streams.messages;
+    result->whole = streams.whole;
+    if (*why_p == NULL && result->faults == 0 && streams.broken > 0) {
+        *why_p = str_dup("a tunnel was closed by no fault");
+    }
     books_close();
     return *why_p == NULL;
 }

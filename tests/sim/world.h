@@ -25,6 +25,9 @@ typedef struct result {
     uint64_t missing;
     uint64_t requests;
     uint64_t cancelled; // of these
+    uint64_t tunnels;   // that were opened
+    uint64_t messages;  // that came through them
+    uint64_t whole;     // ends in peace
     uint64_t faults;
     uint64_t hash; // of all that was begun, in order
     uint64_t steps;

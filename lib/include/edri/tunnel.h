@@ -76,6 +76,7 @@ edri_tunnel_t *edri_task_tunnel(edri_task_t *task);
 
 // edri_tunnel_send sends a message, which stays the caller's, and waits up to
 // timeout_ms (-1: as long as it takes; 0: not at all) until the other end has room.
+// Callbacks of the port, and of other tunnels, may run meanwhile, also with 0.
 // Returns EDRI_OK: it is on its way; EDRI_AGAIN: no room in that time; EDRI_INVAL:
 // another message than this direction carries; EDRI_TOO_BIG: over node.body_limit;
 // EDRI_STATE: this end has finished, or it is another thread's; EDRI_CLOSED: the other

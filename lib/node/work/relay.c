@@ -155,6 +155,13 @@ take(relay_t *self)
 
 // ----- what the handler emits
 
+// note_tunnel: this end is the process's.
+static void
+note_tunnel(relay_t *self, uint64_t id)
+{
+    self->last_tunnel = id > self->last_tunnel ? id : self->last_tunnel;
+}
+
 // pass_event passes on a notification or request.  Returns EDRI_AGAIN while
 // there is no room for it.
 static edri_err_t
@@ -191,11 +198,25 @@ pass_event(relay_t *self, slice_t item, const envelope_t *env)
         return err;
     }
     self->last_id = env->id;
+    if (ref->type->kind == EDRI_TUNNEL) {
+        note_tunnel(self, env->id); // it may be opened
+    }
     if (kind == EDRI_REQUEST) {
         self->asked[self->asked_count++ % ASKED_MAX] = env->id;
     }
     const char *why = gates_heed(&self->gates, port, &self->channel, ref);
     return why == NULL ? EDRI_OK : relay_broke(self, why);
+}
+
+// is_opening says whether OPENED answers the task that runs there.
+static bool
+is_opening(const relay_t *self, const envelope_t *env)
+{
+    uint64_t life = self->job != NULL ? self->job->origin.life : 0;
+    life = life != 0 ? life : self->roster->node->life;
+    return self->given && !self->answered &&
+           env->request == self->task->env.id &&
+           env->type == self->task->env.type && env->to == life;
 }
 
 // pass_tunnel passes on what is said in a tunnel; its router knows whether it may be.
@@ -208,13 +229,13 @@ pass_tunnel(relay_t *self, slice_t item, slice_t content)
         return relay_broke(self, "it spoke in a tunnel that is not its own");
     }
     bool opens = (env.flags & WIRE_OPENED) != 0;
-    if (opens && (!self->given || env.request != self->task->env.id)) {
+    if (opens && !is_opening(self, &env)) {
         return relay_broke(
             self, "it opened a tunnel that it was not asked for");
     }
     edri_err_t err = port_pass(self->port, item, 0, &self->message.blob);
     if (err == EDRI_OK) {
-        self->has_tunnels = true;
+        note_tunnel(self, env.id);
         if (opens) {
             task_opened(self->task);
         }
@@ -247,7 +268,7 @@ finished(relay_t *self, edri_err_t err, slice_t text)
             text.data != NULL ? (const char *)text.data : "");
         faults_note(task->crew->faults, type, err, task->text);
     }
-    if (err != EDRI_OK && type->kind != EDRI_REQUEST) {
+    if (err != EDRI_OK && type->kind == EDRI_NOTIFICATION) {
         edri_log_warn("HANDLER-FAILED", "type=%s error=%s text=\"%s\"",
             type->name, edri_err_name(err), task->text);
     }
@@ -425,7 +446,7 @@ relay_begin(relay_t *self)
     self->rest = (slice_t){0};
     self->held = self->says_ready = self->flushing = self->given = false;
     self->ready = self->ended = self->drained = self->welcomed = false;
-    self->has_tunnels = false;
+    self->last_tunnel = 0;
     atomic_store(&self->port->waits_for, 0);
     self->end_fd = -1;
     self->gates.count = 0;
@@ -434,8 +455,10 @@ relay_begin(relay_t *self)
 void
 relay_reset(relay_t *self)
 {
-    if (self->has_tunnels) {
-        port_ring(self->port, (char[]){BELL_TUNNEL}, 1);
+    if (self->last_tunnel != 0) {
+        uint8_t word[9] = {BELL_TUNNEL};
+        memcpy(word + 1, &self->last_tunnel, 8);
+        port_ring(self->port, word, sizeof word);
     }
     message_clear(&self->message);
     channel_clear(&self->channel);

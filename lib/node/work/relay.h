@@ -29,7 +29,6 @@ typedef struct relay {
     bool ended;       // the kernel says so
     bool welcomed;    // it has said HELLO
     bool ready;       // it waits for a task
-    bool has_tunnels; // some were opened there
     bool own;         // it is the manager's own: its hooks emit without a task
     bool drained;     // its hook of that name has returned
     char reason[256]; // why we end it; "": it ended by itself
@@ -48,7 +47,8 @@ typedef struct relay {
     edri_err_t result;         // so
     uint64_t asked[ASKED_MAX]; // the newest of its requests
     size_t asked_count;
-    uint64_t last_id; // of what the processes sent
+    uint64_t last_tunnel; // its newest end of one; 0: it has none
+    uint64_t last_id;     // of what the processes sent
 } relay_t;
 
 // relay_begin makes it ready for a process, without a look at what it has of one.
