@@ -122,6 +122,9 @@ hand_over(const packet_t *packet, void *arg)
     remote_t *self = arg;
     part_t *part = packet->cargo;
     bool here = packet->target != 0 && part->last;
+    if (packet->target == 0 && part->last && !packet->arrived) {
+        tunnels_unsaid(self, chunk_batch(part->chunk));
+    }
     slice_t rest = here ? chunk_batch(part->chunk) : (slice_t){0};
     slice_t item;
     slice_t content;
@@ -255,6 +258,10 @@ remote_end(remote_t *self)
     asked_life_gone(router, self->life);
     counter_add(&router->node->counters, COUNTER_LATE, self->replies.events);
     outq_clear(&self->replies);
+    for (const chunk_t *chunk = self->streams.first; chunk != NULL;
+         chunk = chunk->next) {
+        tunnels_unsaid(self, chunk_batch(chunk));
+    }
     outq_clear(&self->streams);
     if (self->ended) {
         bodies_drop(self); // else the rest of them may still come

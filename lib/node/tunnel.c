@@ -557,7 +557,7 @@ call_ready(edri_tunnel_t *self)
     bool any = self->first != NULL || (self->ended && !self->told_end);
     while (any && self->calls.ready != NULL && !self->gone) {
         before = self->in.read;
-        self->told_end = self->ended;
+        self->told_end = self->ended && self->first == NULL;
         self->calls.ready(self, self->arg);
         any = (self->first != NULL && self->in.read != before) ||
               (self->ended && !self->told_end);

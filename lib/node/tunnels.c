@@ -302,12 +302,27 @@ refused(router_t *router, const row_t *row)
     return true;
 }
 
-// open makes the row of an acceptor's end.  NULL: it was refused.
+// is_gone says whether a life has ended, or was given up: it hears nothing.
+static bool
+is_gone(const router_t *router, uint64_t life)
+{
+    const remote_t *remote = map_get(router->remotes, life);
+    return life != router->node->life &&
+           (remote == NULL || remote->gone_ms != 0 || remote->ended);
+}
+
+// open makes the row of an acceptor's end.  NULL: it was refused, or is too late.
 static row_t *
 open(router_t *router, const slot_t *from, uint64_t life, const envelope_t *env)
 {
     row_t *row = add(
         router, env->id, from->number, life, env->request, env->type, false);
+    if (is_gone(router, life)) {
+        tell_here(router, row, EDRI_RESPONDER_DIED,
+            "the node at the other end has gone");
+        drop(router, &row);
+        return NULL;
+    }
     row->granted = env->position;
     if (refused(router, row)) {
         drop(router, &row);
@@ -432,14 +447,29 @@ tunnels_port_gone(router_t *router, uint16_t port, uint64_t last,
 
 // note_cut keeps an end of a life that may come back: it knows nothing of that.
 static void
-note_cut(router_t *router, const row_t *row, edri_err_t reason)
+note_cut(remote_t *remote, uint64_t type, uint64_t id, uint64_t peer,
+    edri_err_t reason)
 {
-    remote_t *remote = map_get(router->remotes, row->life);
     if (remote != NULL && !remote->ended) {
         tunnel_cut_t *cut = mem_new(sizeof *cut);
-        *cut =
-            (tunnel_cut_t){remote->cuts, row->type, row->id, row->peer, reason};
+        *cut = (tunnel_cut_t){remote->cuts, type, id, peer, reason};
         remote->cuts = cut;
+    }
+}
+
+void
+tunnels_unsaid(remote_t *remote, slice_t batch)
+{
+    slice_t item;
+    slice_t content;
+    envelope_t env;
+    while (batch_next(&batch, &item, &content) &&
+           envelope_route(content, &env) == EDRI_OK) {
+        if (envelope_kind(env.flags) == EDRI_TUNNEL &&
+            (env.flags & (WIRE_END | WIRE_CLOSE)) != 0) {
+            note_cut(
+                remote, env.type, env.id, env.request, EDRI_RESPONDER_DIED);
+        }
     }
 }
 
@@ -453,7 +483,8 @@ tunnels_life_gone(
         row_t *row = value;
         if (row->life == life) {
             tell_here(router, row, reason, text);
-            note_cut(router, row, reason);
+            note_cut(map_get(router->remotes, life), row->type, row->id,
+                row->peer, reason);
             drop(router, &row);
         }
     }

@@ -31,9 +31,11 @@ void tunnels_in(router_t *router, uint64_t life, slice_t item, slice_t content,
 
 // tunnels_port_gone closes the tunnels of a port, with ids up to 'last'.
 // tunnels_life_gone closes those with a life; tunnels_returned tells it so when it
-// comes back; tunnels_forget: it never does.
+// comes back, also of the ends whose last words (tunnels_unsaid: in such a batch) have
+// not arrived there; tunnels_forget: it never does.
 void tunnels_port_gone(router_t *router, uint16_t port, uint64_t last,
     edri_err_t reason, const char *text);
+void tunnels_unsaid(remote_t *remote, slice_t batch);
 void tunnels_returned(remote_t *remote);
 void tunnels_forget(remote_t *remote);
 void tunnels_life_gone(
