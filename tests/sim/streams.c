@@ -12,6 +12,9 @@
 
 #define LARGE ((size_t)200 * 1024)
 
+// An acceptor sends until there is no room: then it is called again.
+#define ALL 1000
+
 // A number that no message has: then comes how many the acceptor got.
 #define LAST UINT32_MAX
 
@@ -163,7 +166,7 @@ on_ready(edri_tunnel_t *tunnel, void *arg)
     }
     self->ended = self->ended || err == EDRI_END;
     if (self->node < 0) {
-        go_on(self, 20);
+        go_on(self, ALL);
     }
 }
 
@@ -171,7 +174,7 @@ static void
 on_room(edri_tunnel_t *tunnel, void *arg)
 {
     (void)tunnel;
-    go_on(arg, 20);
+    go_on(arg, ALL);
 }
 
 static void
@@ -212,7 +215,7 @@ on_stream(edri_task_t *task, const Sim__Stream *args, edri_tunnel_t *tunnel)
     stream_t *self = new_stream(-1, args->down);
     self->tunnel = tunnel;
     (void)edri_tunnel_on(tunnel, &calls, self);
-    go_on(self, 20);
+    go_on(self, ALL);
     return EDRI_OK;
 }
 

@@ -17,6 +17,7 @@
 #include "edri/log.h"
 #include "hub.h"
 #include "net.h"
+#include "node/ask.h"
 #include "node/manager.h"
 #include "node/router.h"
 #include "sim.edri.h"
@@ -222,11 +223,15 @@ ask_deep(edri_task_t *task)
     Sim__Deep deep = SIM__DEEP__INIT;
     deep.number = books_asked();
     int64_t left_ms = edri_task_remaining_ms(task);
-    if (sim_deep_request_async(edri_task_port(task), &deep, 0, on_deep_answer,
+    edri_port_t *port = edri_task_port(task);
+    if (sim_deep_request_async(port, &deep, 0, on_deep_answer,
             (void *)(uintptr_t)deep.number) != EDRI_OK) {
         books_answered(deep.number);
+        return;
     }
-    if (port_deadline(edri_task_port(task)) > clock_ms() + left_ms) {
+    // It may have ended already.
+    const ask_t *ask = map_get(port->asks, edri_port_last_request(port));
+    if (ask != NULL && ask->deadline_ms > clock_ms() + left_ms) {
         books_fail("a request has more time than the task that asks");
     }
 }
