@@ -2,7 +2,10 @@
 // tunnel_pump.c - files and pipes, poured into and out of a tunnel.
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -21,43 +24,69 @@ typedef struct pump {
     size_t size;
     bool waits; // there is no room for it
     bool ended; // nothing more comes
+    bool is_file;
+    bool is_socket;
+    edri_bytes_t piece; // that has come, and is being written
+    size_t written;     // so far
     uint64_t sent;
     uint64_t received;
 } pump_t;
 
+// is_ready says whether poll(2) lets it be read or written.
 static bool
-write_all(int fd, const uint8_t *data, size_t size)
+is_ready(int fd, short events)
 {
-    while (size > 0) {
-        ssize_t count = write(fd, data, size);
-        if (count < 0 && errno == EINTR) {
-            continue;
-        }
-        if (count < 0) {
-            return false;
-        }
-        data += count;
-        size -= (size_t)count;
+    struct pollfd item = {.fd = fd, .events = events};
+    return poll(&item, 1, 0) > 0;
+}
+
+// write_some writes what does not block: a filter whose other end this pump feeds must
+// be able to go on.  Returns how much; -1 with errno.
+static ssize_t
+write_some(const pump_t *self, const uint8_t *data, size_t size)
+{
+    if (self->is_socket) {
+        return send(self->out, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
     }
-    return true;
+    // A pipe that may be written to takes PIPE_BUF without blocking.
+    size_t most = self->is_file || size < PIPE_BUF ? size : PIPE_BUF;
+    return self->is_file || is_ready(self->out, POLLOUT)
+               ? write(self->out, data, most)
+               : 0;
+}
+
+// write_piece writes what is left of the piece, as far as it goes.
+static edri_err_t
+write_piece(pump_t *self)
+{
+    while (self->written < self->piece.size) {
+        ssize_t count = self->out < 0
+                            ? (ssize_t)self->piece.size
+                            : write_some(self, self->piece.data + self->written,
+                                  self->piece.size - self->written);
+        if (count == 0 || (count < 0 && errno == EAGAIN)) {
+            return EDRI_AGAIN;
+        }
+        if (count < 0 && errno != EINTR) {
+            return EDRI_SYSTEM;
+        }
+        self->written += count > 0 ? (size_t)count : 0;
+    }
+    self->received += self->piece.size;
+    self->written = 0;
+    edri_bytes_free(&self->piece);
+    return EDRI_OK;
 }
 
 // pour_out writes what has come.
 static edri_err_t
 pour_out(pump_t *self)
 {
-    edri_bytes_t bytes;
-    edri_err_t err = EDRI_OK;
-    while (!self->ended && (err = edri_tunnel_receive_bytes(
-                                self->tunnel, 0, &bytes)) == EDRI_OK) {
-        bool fine =
-            self->out < 0 || write_all(self->out, bytes.data, bytes.size);
-        int error = errno;
-        self->received += bytes.size;
-        edri_bytes_free(&bytes);
-        if (!fine) {
-            errno = error;
-            return EDRI_SYSTEM;
+    edri_err_t err = self->piece.owner != NULL ? write_piece(self) : EDRI_OK;
+    while (err == EDRI_OK && !self->ended) {
+        err = edri_tunnel_receive_bytes(self->tunnel, 0, &self->piece);
+        if (err == EDRI_OK) {
+            err = write_piece(self);
         }
     }
     self->ended = self->ended || err == EDRI_END;
@@ -115,9 +144,8 @@ pour_in(pump_t *self, bool readable)
 {
     edri_err_t err = EDRI_OK;
     for (int i = 0; i < 16 && self->in >= 0 && err == EDRI_OK; i++) {
-        struct pollfd fd = {.fd = self->in, .events = POLLIN};
         if (self->block == NULL) {
-            if (!readable && poll(&fd, 1, 0) <= 0) {
+            if (!readable && !is_ready(self->in, POLLIN)) {
                 break;
             }
             readable = false;
@@ -133,23 +161,36 @@ pour_in(pump_t *self, bool readable)
     return err;
 }
 
+static bool
+is_open(const pump_t *self)
+{
+    return self->in >= 0 || !self->ended || self->piece.owner != NULL;
+}
+
 static edri_err_t
 pump(pump_t *self)
 {
     edri_err_t err = EDRI_OK;
     bool readable = false;
-    while (err == EDRI_OK && (self->in >= 0 || !self->ended)) {
+    while (err == EDRI_OK && is_open(self)) {
         err = pour_out(self);
         if (err == EDRI_OK && self->in >= 0) {
             err = pour_in(self, readable);
         }
-        if (err != EDRI_OK || (self->in < 0 && self->ended)) {
+        if (err != EDRI_OK || !is_open(self)) {
             break;
         }
-        struct pollfd fd = {.fd = self->in, .events = POLLIN};
-        size_t count = self->in >= 0 && !self->waits ? 1 : 0;
-        err = edri_port_wait(self->port, &fd, count, -1);
-        readable = count > 0 && fd.revents != 0;
+        struct pollfd fds[2];
+        size_t count = 0;
+        bool reads = self->in >= 0 && !self->waits;
+        if (reads) {
+            fds[count++] = (struct pollfd){.fd = self->in, .events = POLLIN};
+        }
+        if (self->piece.owner != NULL) {
+            fds[count++] = (struct pollfd){.fd = self->out, .events = POLLOUT};
+        }
+        err = edri_port_wait(self->port, fds, count, -1);
+        readable = reads && fds[0].revents != 0;
     }
     return err;
 }
@@ -170,6 +211,7 @@ edri_tunnel_pump(
     err = err == EDRI_OK ? pump(&self) : err;
     int error = errno;
     free(self.block);
+    edri_bytes_free(&self.piece);
     if (sent != NULL) {
         *sent = self.sent;
     }

@@ -694,3 +694,301 @@ Test(tunnel, a_switch_that_is_killed_harms_nothing, .timeout = 100)
     atomic_store(&killer.stop, true);
     cr_assert_eq(pthread_join(thread, NULL), 0);
 }
+
+// ----- callbacks
+
+static struct {
+    edri_tunnel_t *victim;
+    int ready;
+    int room;
+    int closed;
+    size_t bytes;
+} calls_seen;
+
+static void
+see_ready(edri_tunnel_t *tunnel, void *arg)
+{
+    edri_bytes_t bytes;
+    (void)arg;
+    calls_seen.ready++;
+    while (edri_tunnel_receive_bytes(tunnel, 0, &bytes) == EDRI_OK) {
+        calls_seen.bytes += bytes.size;
+        edri_bytes_free(&bytes);
+    }
+    edri_tunnel_close(&calls_seen.victim, EDRI_OK, NULL); // if there is one
+}
+
+static void
+see_room(edri_tunnel_t *tunnel, void *arg)
+{
+    (void)tunnel;
+    (void)arg;
+    calls_seen.room++;
+}
+
+static void
+see_closed(
+    edri_tunnel_t *tunnel, edri_err_t reason, const char *text, void *arg)
+{
+    (void)tunnel;
+    (void)reason;
+    (void)text;
+    (void)arg;
+    calls_seen.closed++;
+}
+
+static const edri_tunnel_calls_t see = {see_ready, see_room, see_closed};
+
+// poll_until runs callbacks until something has come about.
+#define POLL_UNTIL(port, condition)                   \
+    do {                                              \
+        int64_t end_ms = clock_ms() + 20000;          \
+        while (!(condition) && clock_ms() < end_ms) { \
+            (void)edri_port_poll(port, 10);           \
+        }                                             \
+        cr_assert(condition);                         \
+    } while (0)
+
+Test(tunnel, callbacks_see_what_has_come_before)
+{
+    place_t place = open_local(EDRI_THREADS(1));
+    Pipe__Bytes args = PIPE__BYTES__INIT;
+    edri_tunnel_t *tunnel = NULL;
+    args.way = PIPE__WAY__SEND;
+    args.size = 1000;
+    args.part = 100;
+    cr_assert_eq(pipe_bytes_open(place.port, &args, 0, &tunnel), EDRI_OK);
+    UNTIL(returned == 1); // all of it is on its way
+    cr_assert_eq(edri_tunnel_on(tunnel, &see, NULL), EDRI_OK);
+    POLL_UNTIL(place.port, calls_seen.closed == 1);
+    cr_expect_eq(calls_seen.bytes, 1000);
+    edri_tunnel_close(&tunnel, EDRI_OK, NULL);
+    close_place(&place);
+}
+
+Test(tunnel, one_may_be_closed_while_it_waits)
+{
+    place_t place = open_local(EDRI_THREADS(2));
+    edri_tunnel_t *tunnel = open_bytes(&place, PIPE__WAY__ECHO);
+    calls_seen.victim = open_bytes(&place, PIPE__WAY__ECHO);
+    edri_bytes_t bytes;
+    cr_assert_eq(edri_tunnel_on(tunnel, &see, NULL), EDRI_OK);
+    cr_assert_eq(edri_tunnel_send_bytes(tunnel, "x", 1, -1), EDRI_OK);
+    cr_expect_eq(edri_tunnel_receive_bytes(calls_seen.victim, 10000, &bytes),
+        EDRI_CLOSED);
+    edri_tunnel_close(&tunnel, EDRI_OK, NULL);
+    close_place(&place);
+}
+
+Test(tunnel, room_in_the_port_is_told)
+{
+    place_t place = {
+        .here = start_with("node\n    port_queue = 4096\n", EDRI_THREADS(1))};
+    static uint8_t data[500];
+    int sent = 0;
+    place.there = place.here;
+    place.port = edri_node_port(place.here);
+    edri_tunnel_t *tunnel = open_bytes(&place, PIPE__WAY__DROP);
+    cr_assert_eq(edri_tunnel_on(tunnel, &see, NULL), EDRI_OK);
+    for (int turn = 0; turn < 5; turn++) {
+        int before = calls_seen.room;
+        while (sent < 900 && edri_tunnel_send_bytes(
+                                 tunnel, data, sizeof data, 0) == EDRI_OK) {
+            sent++;
+        }
+        cr_assert_lt(sent, 900, "the port is never full");
+        POLL_UNTIL(place.port, calls_seen.room > before);
+    }
+    edri_tunnel_close(&tunnel, EDRI_OK, NULL);
+    close_place(&place);
+}
+
+static edri_err_t
+on_late(edri_task_t *task, const Pipe__Bytes *args, edri_tunnel_t *tunnel)
+{
+    edri_bytes_t bytes;
+    (void)task;
+    (void)args;
+    standing++;
+    UNTIL(go);
+    edri_err_t err = edri_tunnel_receive_bytes(tunnel, -1, &bytes);
+    last_err = (int)err;
+    returned++;
+    return err;
+}
+
+Test(tunnel, one_that_is_accepted_too_late_is_closed)
+{
+    place_t place = {.here = edri_node_new(0, NULL)};
+    Pipe__Bytes args = PIPE__BYTES__INIT;
+    edri_tunnel_t *tunnel = NULL;
+    place.there = place.here;
+    (void)pipe_bytes_handle(
+        edri_node_manager(place.here, "pipe"), on_late, EDRI_THREADS(1));
+    start(place.here);
+    place.port = edri_node_port(place.here);
+    cr_expect_eq(
+        pipe_bytes_open(place.port, &args, 50, &tunnel), EDRI_DEADLINE);
+    cr_assert_eq(standing, 1);
+    go = true;
+    POLL_UNTIL(place.port, returned == 1);
+    cr_expect_eq((int)last_err, EDRI_CANCELLED);
+    close_place(&place);
+}
+
+static edri_err_t
+on_blind(edri_task_t *task, const Pipe__Bytes *args, edri_tunnel_t *tunnel)
+{
+    static const edri_tunnel_calls_t blind = {.closed = see_closed};
+    (void)task;
+    (void)args;
+    return edri_tunnel_on(tunnel, &blind, NULL);
+}
+
+Test(tunnel, what_nobody_reads_keeps_no_worker)
+{
+    place_t place = {.here = edri_node_new(0, NULL)};
+    Pipe__Bytes args = PIPE__BYTES__INIT;
+    edri_tunnel_t *tunnel = NULL;
+    place.there = place.here;
+    (void)pipe_bytes_handle(
+        edri_node_manager(place.here, "pipe"), on_blind, EDRI_THREADS(1));
+    start(place.here);
+    place.port = edri_node_port(place.here);
+    for (int i = 0; i < 3; i++) { // by its only worker
+        cr_assert_eq(pipe_bytes_open(place.port, &args, 0, &tunnel), EDRI_OK);
+        cr_assert_eq(edri_tunnel_send_bytes(tunnel, "x", 1, -1), EDRI_OK);
+        edri_tunnel_close(&tunnel, EDRI_OK, NULL);
+    }
+    close_place(&place);
+}
+
+// A method that waits must not let what comes later overtake what it had taken.
+static edri_err_t
+on_order(edri_task_t *task, const Pipe__Talk *args, edri_tunnel_t *tunnel)
+{
+    (void)args;
+    (void)tunnel;
+    standing++;
+    while (!go) {
+        (void)edri_port_poll(edri_task_port(task), 10);
+    }
+    return edri_task_fail(task, EDRI_DENIED, "later");
+}
+
+static uint32_t numbers[8];
+static atomic_int number_count;
+
+static void
+note_number(edri_tunnel_t *tunnel, void *arg)
+{
+    edri_bytes_t bytes;
+    (void)arg;
+    while (edri_tunnel_receive_bytes(tunnel, 0, &bytes) == EDRI_OK) {
+        memcpy(&numbers[number_count % 8], bytes.data, sizeof numbers[0]);
+        number_count++;
+        edri_bytes_free(&bytes);
+    }
+}
+
+static edri_err_t
+on_numbers(edri_task_t *task, const Pipe__Bytes *args, edri_tunnel_t *tunnel)
+{
+    static const edri_tunnel_calls_t calls = {.ready = note_number};
+    (void)args;
+    if (args->way == PIPE__WAY__STAND) { // until the test lets it
+        standing++;
+        UNTIL(go);
+        go = false;
+        return edri_task_fail(task, EDRI_DENIED, "stood");
+    }
+    return edri_tunnel_on(tunnel, &calls, NULL);
+}
+
+static void
+ignore_opened(
+    edri_tunnel_t *tunnel, edri_err_t err, const char *text, void *arg)
+{
+    (void)tunnel;
+    (void)err;
+    (void)text;
+    (void)arg;
+}
+
+Test(tunnel, a_method_that_waits_keeps_their_order)
+{
+    place_t place = {.here = edri_node_new(0, NULL)};
+    Pipe__Bytes stand = PIPE__BYTES__INIT;
+    Pipe__Talk talk = PIPE__TALK__INIT;
+    place.there = place.here;
+    edri_manager_t *manager = edri_node_manager(place.here, "pipe");
+    (void)pipe_bytes_handle(manager, on_numbers, EDRI_METHOD);
+    (void)pipe_talk_handle(manager, on_order, EDRI_METHOD);
+    start(place.here);
+    place.port = edri_node_port(place.here);
+    edri_tunnel_t *tunnel = open_bytes(&place, PIPE__WAY__CALLBACKS);
+    // While the manager's thread stands, a load gathers: a method that will wait,
+    // and behind it message 0.
+    stand.way = PIPE__WAY__STAND;
+    talk.room = (char[]){"x"};
+    cr_assert_eq(
+        pipe_bytes_open_async(place.port, &stand, 0, ignore_opened, NULL),
+        EDRI_OK);
+    UNTIL(standing == 1);
+    cr_assert_eq(
+        pipe_talk_open_async(place.port, &talk, 0, ignore_opened, NULL),
+        EDRI_OK);
+    cr_assert_eq(
+        edri_tunnel_send_bytes(tunnel, &(uint32_t){0}, 4, -1), EDRI_OK);
+    cr_assert_eq(edri_port_flush(place.port, 10000), EDRI_OK);
+    go = true;
+    UNTIL(standing == 2); // the method waits, with the load in its hands
+    cr_assert_eq(
+        edri_tunnel_send_bytes(tunnel, &(uint32_t){1}, 4, -1), EDRI_OK);
+    cr_assert_eq(edri_port_flush(place.port, 10000), EDRI_OK);
+    go = true;
+    UNTIL(number_count == 2);
+    cr_expect(
+        numbers[0] == 0 && numbers[1] == 1, "%u %u", numbers[0], numbers[1]);
+    edri_tunnel_close(&tunnel, EDRI_OK, NULL);
+    close_place(&place);
+}
+
+Test(tunnel, a_pump_and_a_filter_go_round)
+{
+    place_t place = open_local(EDRI_THREADS(1));
+    int in[2];
+    int out[2];
+    static uint8_t data[60000];
+    cr_assert_eq(pipe(in), 0);
+    cr_assert_eq(pipe(out), 0);
+    pid_t filter = fork(); // what comes out goes through it, and in again
+    if (filter == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        (void)dup2(in[0], STDIN_FILENO);
+        (void)dup2(out[1], STDOUT_FILENO);
+        for (int fd = 3; fd < 200; fd++) {
+            (void)close(fd);
+        }
+        (void)execlp("head", "head", "-c", "3000000", (char *)NULL);
+        _exit(127);
+    }
+    close(in[0]);
+    close(out[1]);
+    edri_tunnel_t *tunnel = open_bytes(&place, PIPE__WAY__ECHO);
+    for (int i = 0; i < 12; i++) {
+        cr_assert_eq(
+            edri_tunnel_send_bytes(tunnel, data, sizeof data, 10000), EDRI_OK);
+    }
+    // It ends when the filter has had enough.
+    (void)signal(SIGPIPE, SIG_IGN);
+    uint64_t sent = 0;
+    edri_err_t err = edri_tunnel_pump(tunnel, out[0], in[1], &sent, NULL);
+    cr_expect(err == EDRI_OK || err == EDRI_SYSTEM, "%s", edri_err_name(err));
+    cr_expect_geq(sent, 3000000 - 720000);
+    edri_tunnel_close(&tunnel, EDRI_OK, NULL);
+    waitpid(filter, NULL, 0);
+    close(in[1]);
+    close(out[0]);
+    close_place(&place);
+}
