@@ -21,6 +21,7 @@ struct ask {
     void *arg;
     bool all;   // to every responder
     bool heap;  // freed when done; else the waiter's
+    bool waits; // the port's owner waits for it
     bool opens; // a tunnel, with this window for what comes
     size_t window;
     bool done;

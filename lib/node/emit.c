@@ -452,7 +452,7 @@ begin_request(edri_port_t *self, const edri_type_t *type,
     ask->tenant = self->tenant;
     ask->outer = atomic_load(&self->waits_for);
     ask_begin(self, ask);
-    if (!ask->heap) { // before anybody can answer
+    if (ask->waits) { // before anybody can answer
         ask_waits(self, ask);
     }
     content_t body = {.message = message};
@@ -531,7 +531,7 @@ edri_request(edri_port_t *self, const edri_type_t *type,
     const ProtobufCMessage *message, uint32_t timeout_ms,
     ProtobufCMessage **reply_p)
 {
-    ask_t ask = {0};
+    ask_t ask = {.waits = true};
     edri_err_t err = begin_request(self, type, message, timeout_ms, &ask);
     if (err == EDRI_OK) {
         err = ask_wait(self, &ask);
@@ -564,8 +564,8 @@ edri_request_async(edri_port_t *self, const edri_type_t *type,
 
 edri_err_t
 port_open_tunnel(edri_port_t *self, const edri_type_t *type,
-    const ProtobufCMessage *arguments, uint32_t timeout_ms, edri_answer_fn *fn,
-    void *arg)
+    const ProtobufCMessage *arguments, uint32_t timeout_ms, bool waits,
+    edri_answer_fn *fn, void *arg)
 {
     if (port_check(self) != EDRI_OK) {
         return EDRI_STATE;
@@ -580,6 +580,7 @@ port_open_tunnel(edri_port_t *self, const edri_type_t *type,
     *ask = (ask_t){.fn = fn,
         .arg = arg,
         .heap = true,
+        .waits = waits,
         .opens = true,
         .window = tunnels_window(self->node)};
     edri_err_t err = begin_request(self, type, arguments, timeout_ms, ask);
@@ -597,7 +598,8 @@ edri_request_all(edri_port_t *self, const edri_type_t *type,
     if (fn == NULL) {
         return EDRI_INVAL;
     }
-    ask_t ask = {.fn = fn, .user = user, .arg = arg, .all = true};
+    ask_t ask = {
+        .fn = fn, .user = user, .arg = arg, .all = true, .waits = true};
     edri_err_t err = begin_request(self, type, message, timeout_ms, &ask);
     if (err == EDRI_OK) {
         err = ask_wait(self, &ask);

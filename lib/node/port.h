@@ -201,11 +201,12 @@ edri_err_t port_fail(edri_port_t *self, edri_err_t err, const char *format, ...)
 // port_put writes one envelope with its body into the port's box, whatever its limit.
 void port_put(edri_port_t *self, envelope_t *env, const content_t *body);
 
-// port_open_tunnel sends the request that opens a tunnel; 'fn' is called once.
-// Returns as edri_request_async.
+// port_open_tunnel sends the request that opens a tunnel; 'fn' is called once.  'waits':
+// the owner does nothing else until then, and sets waits_for back.  Returns as
+// edri_request_async.
 edri_err_t port_open_tunnel(edri_port_t *self, const edri_type_t *type,
-    const ProtobufCMessage *arguments, uint32_t timeout_ms, edri_answer_fn *fn,
-    void *arg) EDRI_MUST_CHECK;
+    const ProtobufCMessage *arguments, uint32_t timeout_ms, bool waits,
+    edri_answer_fn *fn, void *arg) EDRI_MUST_CHECK;
 
 // port_ring says a word to the other end (bell_t).
 void port_ring(edri_port_t *self, const void *word, size_t size);

@@ -714,22 +714,29 @@ hand_over(edri_tunnel_t *self)
     free(opening);
 }
 
+static edri_err_t
+open_tunnel(edri_port_t *port, const edri_type_t *type,
+    const ProtobufCMessage *arguments, uint32_t timeout_ms, bool waits,
+    edri_tunnel_opened_fn *fn, void *arg)
+{
+    struct opening *opening = mem_new(sizeof *opening);
+    *opening = (struct opening){.fn = fn, .arg = arg};
+    edri_err_t err = port_open_tunnel(
+        port, type, arguments, timeout_ms, waits, on_refused, opening);
+    if (err != EDRI_OK) {
+        free(opening);
+    }
+    return err;
+}
+
 edri_err_t
 edri_tunnel_open_async(edri_port_t *port, const edri_type_t *type,
     const ProtobufCMessage *arguments, uint32_t timeout_ms,
     edri_tunnel_opened_fn *fn, void *arg)
 {
-    if (fn == NULL) {
-        return EDRI_INVAL;
-    }
-    struct opening *opening = mem_new(sizeof *opening);
-    *opening = (struct opening){.fn = fn, .arg = arg};
-    edri_err_t err = port_open_tunnel(
-        port, type, arguments, timeout_ms, on_refused, opening);
-    if (err != EDRI_OK) {
-        free(opening);
-    }
-    return err;
+    return fn != NULL
+               ? open_tunnel(port, type, arguments, timeout_ms, false, fn, arg)
+               : EDRI_INVAL;
 }
 
 // outcome_t is how edri_tunnel_open went.
@@ -754,8 +761,9 @@ edri_tunnel_open(edri_port_t *port, const edri_type_t *type,
 {
     outcome_t outcome = {0};
     *tunnel_p = NULL;
-    edri_err_t err = edri_tunnel_open_async(
-        port, type, arguments, timeout_ms, note_outcome, &outcome);
+    uint64_t outer = port != NULL ? atomic_load(&port->waits_for) : 0;
+    edri_err_t err = open_tunnel(
+        port, type, arguments, timeout_ms, true, note_outcome, &outcome);
     if (err != EDRI_OK) {
         return err;
     }
@@ -766,6 +774,7 @@ edri_tunnel_open(edri_port_t *port, const edri_type_t *type,
             (void)edri_request_cancel(port, request);
         }
     }
+    atomic_store(&port->waits_for, outer);
     *tunnel_p = outcome.tunnel;
     err = outcome.err;
     if (err != EDRI_OK) {

@@ -954,6 +954,47 @@ Test(tunnel, a_method_that_waits_keeps_their_order)
     close_place(&place);
 }
 
+// on_within opens a tunnel to where it runs itself.
+static edri_err_t
+on_within(edri_task_t *task, const Pipe__Talk *args, edri_tunnel_t *tunnel)
+{
+    edri_tunnel_t *inner = NULL;
+    (void)tunnel;
+    last_err = (int)pipe_talk_open(edri_task_port(task), args, 0, &inner);
+    return edri_task_fail(task, EDRI_DENIED, "seen");
+}
+
+static void
+see_that_it_waits_for_itself(edri_workers_t workers)
+{
+    edri_node_t *node = edri_node_new(0, NULL);
+    edri_manager_t *manager = edri_node_manager(node, "pipe");
+    Pipe__Talk talk = PIPE__TALK__INIT;
+    edri_tunnel_t *tunnel = NULL;
+    cr_assert_eq(pipe_talk_handle(manager, on_within, workers), EDRI_OK);
+    start(node);
+    edri_port_t *port = edri_node_port(node);
+    int64_t start_ms = clock_ms();
+    for (int i = 0; i < 2; i++) { // it goes on
+        last_err = 0;
+        cr_expect_eq(pipe_talk_open(port, &talk, 0, &tunnel), EDRI_DENIED);
+        cr_expect_eq(last_err, EDRI_DEADLOCK, "%d", last_err);
+    }
+    cr_expect_lt(clock_ms() - start_ms, 5000, "not by its deadline");
+    edri_port_destroy(&port);
+    edri_node_destroy(&node);
+}
+
+Test(tunnel, a_method_that_opens_one_to_itself)
+{
+    see_that_it_waits_for_itself(EDRI_METHOD);
+}
+
+Test(tunnel, an_only_thread_that_opens_one_to_itself)
+{
+    see_that_it_waits_for_itself(EDRI_THREADS(1));
+}
+
 Test(tunnel, a_pump_and_a_filter_go_round)
 {
     place_t place = open_local(EDRI_THREADS(1));

@@ -49,7 +49,7 @@ void edri_bytes_free(edri_bytes_t *self);
 // edri_tunnel_open opens a tunnel and waits until it is accepted.  timeout_ms 0 means
 // the type's; it is the time to be accepted in, not that of the tunnel.  On EDRI_OK
 // *tunnel_p is the caller's, to be ended with edri_tunnel_close; else it is NULL.
-// Returns as edri_request: EDRI_NO_RESPONDER, EDRI_DEADLINE and so on, or whatever
+// Returns as edri_request: EDRI_NO_RESPONDER, EDRI_DEADLINE, EDRI_DEADLOCK, or whatever
 // error the handler returned; EDRI_OVERLOADED: as many tunnels as tunnel.limit or the
 // acceptor allow are open.  edri_port_error has the text.
 edri_err_t edri_tunnel_open(edri_port_t *port, const edri_type_t *type,
