@@ -4,8 +4,9 @@
 // DESIGN
 // The parts of one body come in order in the BULK lane of one path; the
 // envelope comes with the last.  Then the source is told, because it holds back
-// what is behind.  A body over node.body_limit is followed to its end without
-// being kept, counted, and answered with an error where somebody waits.
+// what is behind.  A body over node.body_limit, or one for which the others that
+// come leave no room in twice that, is followed to its end without being kept,
+// counted, and answered with an error where somebody waits.
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,6 +105,22 @@ find_body(remote_t *remote, const Edri__Wire__Fragment *fragment, uint64_t key)
     return body;
 }
 
+// describe says what is wrong with a body.  Returns the text's length.
+static size_t
+describe(char *text, size_t room, const edri_node_t *node, size_t size,
+    edri_err_t err)
+{
+    const char *name = edri_node_name(node);
+    const char *what =
+        err == EDRI_TOO_BIG ? "over its node.body_limit"
+        : err == EDRI_OVERLOADED
+            ? "over what others left of twice its node.body_limit"
+            : "without parts that were lost on the way";
+    int length = snprintf(text, room, "a body of %zu bytes came to %s, %s",
+        size, name[0] != '\0' ? name : "a guest", what);
+    return (size_t)length < room ? (size_t)length : room - 1;
+}
+
 // error_for makes the error reply to a request, or in place of a reply, whose
 // body was refused.  Caller frees *room_p.
 static parts_t
@@ -113,19 +130,14 @@ error_for(const frame_t *frame, const envelope_t *env, size_t size,
     const edri_node_t *node = frame->link->router->node;
     bool request = envelope_kind(env->flags) == EDRI_REQUEST;
     char text[200];
-    int length = snprintf(text, sizeof text,
-        err == EDRI_TOO_BIG
-            ? "a body of %zu bytes is over node.body_limit of %s"
-            : "parts of a body of %zu bytes were lost on the way to %s",
-        size,
-        edri_node_name(node)[0] != '\0' ? edri_node_name(node) : "a guest");
+    size_t length = describe(text, sizeof text, node, size, err);
     parts_t out = {
         .env = {.type = env->type,
             .flags = envelope_flags(EDRI_REPLY, EDRI_ONE, 3) | WIRE_LAST,
             .request = request ? env->id : env->request,
             .to = request ? frame->life : env->to,
             .error = (uint32_t)err,
-            .text = {(const uint8_t *)text, (size_t)length}}};
+            .text = {(const uint8_t *)text, length}}};
     size_t item = envelope_size(&out.env, 0);
     *room_p = mem_resize(NULL, item);
     (void)envelope_write(&out.env, 0, *room_p, item);
@@ -134,9 +146,9 @@ error_for(const frame_t *frame, const envelope_t *env, size_t size,
     return out;
 }
 
-// refuse_body ends a body that was too large (TOO_BIG), or of which parts are
-// missing (LOST): it is counted and booked, a request gets the error, and so
-// does the asker whose reply it was.
+// refuse_body ends a body that was too large (TOO_BIG), one too many (OVERLOADED), or
+// of which parts are missing (LOST): it is counted and booked, a request gets the
+// error, and so does the asker whose reply it was.
 static void
 refuse_body(const frame_t *frame, const Edri__Wire__Destination *to,
     size_t size, edri_err_t err)
@@ -148,7 +160,7 @@ refuse_body(const frame_t *frame, const Edri__Wire__Destination *to,
     slice_t content;
     envelope_t env;
     counter_add(&router->node->counters,
-        err == EDRI_TOO_BIG ? COUNTER_TOO_BIG : COUNTER_LOST, 1);
+        err == EDRI_LOST ? COUNTER_LOST : COUNTER_TOO_BIG, 1);
     edri_log_warn("BODY-REFUSED", "life=%016llx size=%zu error=%s",
         (unsigned long long)frame->life, size, edri_err_name(err));
     for (size_t i = 0; i < to->n_targets; i++) {
@@ -174,9 +186,9 @@ refuse_body(const frame_t *frame, const Edri__Wire__Destination *to,
             router, reply.item, reply.content, &reply.env, frame->life, NULL);
         slots_flush(router);
     } else if (envelope_kind(env.flags) == EDRI_TUNNEL) {
-        tunnels_lost(router, frame->life, &env, err,
-            err == EDRI_TOO_BIG ? "a message is over node.body_limit"
-                                : "parts of a message were lost on the way");
+        char text[200];
+        (void)describe(text, sizeof text, router->node, size, err);
+        tunnels_lost(router, frame->life, &env, err, text);
     }
     free(room);
 }
@@ -219,7 +231,9 @@ body_part_in(frame_t *frame, const Edri__Wire__Destination *to)
     }
     (void)map_take(remote->bodies, key);
     if (body->blob == NULL) {
-        refuse_body(frame, to, body->total, EDRI_TOO_BIG);
+        bool too_big = body->total > router->node->limits.body_max;
+        refuse_body(
+            frame, to, body->total, too_big ? EDRI_TOO_BIG : EDRI_OVERLOADED);
     } else {
         router->body_bytes -= body->total;
         blob_t *blobs[] = {body->blob};

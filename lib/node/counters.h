@@ -42,7 +42,9 @@
     X(DIFFERS, "flows.differ", "frames before which the books differed")       \
     X(REFUSED, "events.refused", "of types that a switch denies this node")    \
     X(UNDECODABLE, "events.undecodable", "bodies that could not be unpacked")  \
-    X(TOO_BIG, "events.too_big", "bodies over node.body_limit, refused here")  \
+    X(TOO_BIG, "events.too_big",                                               \
+        "bodies over node.body_limit, or what others left of twice that, "     \
+        "refused")                                                             \
     X(MALFORMED, "frames.malformed", "bytes from peers that break the wire")   \
     X(DENIED, "events.denied", "not in their head's list, or not demanded")    \
     X(ASKED, "requests.asked", "requests that found a responder")              \

@@ -387,6 +387,81 @@ Test(network, a_body_over_the_receivers_limit_is_refused_and_blocks_nothing)
     stop_switch(&hub);
 }
 
+// tally_t is how requests with large bodies have ended.
+typedef struct tally {
+    unsigned fine;
+    unsigned no_room;
+    unsigned other;
+} tally_t;
+
+static void
+tally_answer(
+    const edri_answer_t *answer, const Shop__QuoteReply *reply, void *arg)
+{
+    tally_t *self = arg;
+    (void)reply;
+    if (answer->err == EDRI_OVERLOADED &&
+        strstr(answer->text, "what others left") != NULL) {
+        self->no_room++;
+    } else {
+        *(answer->err == EDRI_OK ? &self->fine : &self->other) += 1;
+    }
+}
+
+// Each body is within the limit.  Of what comes at once, a node keeps twice that; whoever
+// asks with more is told so, and may ask again.
+Test(network, large_bodies_that_come_at_once_have_a_bound)
+{
+    enum {
+        LARGE = 2900000,
+        CLIENTS = 4
+    };
+    tally_t tally = {0};
+    hub_t hub = start_switch();
+    edri_node_t *clients[CLIENTS];
+    edri_port_t *ports[CLIENTS];
+    uint8_t *data = calloc(1, LARGE);
+    Shop__Quote quote = SHOP__QUOTE__INIT;
+    edri_node_t *shop = new_node(&hub, "shop");
+    edri_node_set(shop, "node.body_limit", "3M");
+    edri_manager_t *pricing = edri_node_manager(shop, "pricing");
+    edri_manager_set_state(pricing, (char[]){"shop"}, NULL);
+    shop_quote_handle(pricing, on_quote, EDRI_METHOD);
+    start(shop);
+    for (size_t i = 0; i < CLIENTS; i++) {
+        clients[i] = new_node(&hub, (const char *[]){"a", "b", "c", "d"}[i]);
+        start(clients[i]);
+        ports[i] = edri_node_port(clients[i]);
+        cr_assert_eq(shop_quote_request(ports[i], &quote, 5000, NULL), EDRI_OK);
+    }
+    quote.padding = (ProtobufCBinaryData){LARGE, data};
+    unsigned asked = 0;
+    for (int64_t end_ms = clock_ms() + 20000;
+         tally.no_room == 0 && clock_ms() < end_ms; asked += CLIENTS) {
+        for (size_t i = 0; i < CLIENTS; i++) {
+            cr_assert_eq(shop_quote_request_async(
+                             ports[i], &quote, 10000, tally_answer, &tally),
+                EDRI_OK);
+        }
+        for (unsigned turn = 0;
+             tally.fine + tally.no_room + tally.other < asked + CLIENTS;
+             turn++) {
+            (void)edri_port_poll(ports[turn % CLIENTS], 1);
+        }
+    }
+    cr_expect_gt(tally.no_room, 0);
+    cr_expect_eq(tally.other, 0);
+    cr_expect_eq(shop_quote_request(ports[0], &quote, 10000, NULL), EDRI_OK,
+        "%s", edri_port_error(ports[0]));
+    free(data);
+    for (size_t i = 0; i < CLIENTS; i++) {
+        edri_port_destroy(&ports[i]);
+        edri_node_destroy(&clients[i]);
+    }
+    edri_node_destroy(&shop);
+    stop_switch(&hub);
+}
+
 // The switch is killed and another one takes its place: nodes come back, state
 // their demands, and go on.
 Test(network, nodes_outlive_their_switch)
