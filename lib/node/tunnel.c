@@ -200,15 +200,15 @@ await_room(edri_tunnel_t *self, int timeout_ms)
     }
 }
 
-// idle ends a call that may have waited: the callback that was due meanwhile comes
-// now.  The tunnel may be gone then.  Returns 'err'.
+// idle ends a call that may have waited.  A callback that was due meanwhile comes
+// later: the caller has yet to note that its message has gone.  Returns 'err'.
 static edri_err_t
 idle(edri_tunnel_t *self, edri_err_t err)
 {
     if (--self->busy == 0 && self->gone && !self->in_call) {
         tunnel_free(self);
-    } else if (self->busy == 0 && self->due) {
-        tunnel_call_back(self);
+    } else if (self->busy == 0 && self->due && !self->in_call) {
+        tunnel_list(self);
     }
     return err;
 }

@@ -780,6 +780,47 @@ Test(tunnel, one_may_be_closed_while_it_waits)
     close_place(&place);
 }
 
+// sender_t sends, and looks when it is told of room.
+typedef struct sender {
+    bool sends;
+    unsigned within; // calls while it did
+    unsigned after;
+} sender_t;
+
+static void
+note_room(edri_tunnel_t *tunnel, void *arg)
+{
+    sender_t *self = arg;
+    (void)tunnel;
+    *(self->sends ? &self->within : &self->after) += 1;
+}
+
+// Whoever sends has yet to count what has gone when a callback would send the next.
+Test(tunnel, no_callback_comes_within_a_call)
+{
+    static const edri_tunnel_calls_t calls = {.room = note_room};
+    static uint8_t data[30000];
+    place_t place = open_local(EDRI_THREADS(1));
+    sender_t sender = {0};
+    edri_tunnel_t *tunnel = open_bytes(&place, PIPE__WAY__STAND);
+    cr_assert_eq(edri_tunnel_on(tunnel, &calls, &sender), EDRI_OK);
+    UNTIL(standing == 1);
+    edri_err_t err = EDRI_OK;
+    while (err == EDRI_OK) {
+        err = pipe_bytes_send_up(tunnel, data, sizeof data, 0);
+    }
+    cr_assert_eq(err, EDRI_AGAIN);
+    go = true;
+    sender.sends = true;
+    cr_expect_eq(pipe_bytes_send_up(tunnel, data, sizeof data, 10000), EDRI_OK);
+    sender.sends = false;
+    cr_expect_eq(sender.within, 0);
+    (void)edri_port_poll(place.port, 0);
+    cr_expect_eq(sender.after, 1);
+    edri_tunnel_close(&tunnel, EDRI_OK, NULL);
+    close_place(&place);
+}
+
 Test(tunnel, room_in_the_port_is_told)
 {
     place_t place = {

@@ -117,8 +117,9 @@ edri_err_t edri_tunnel_receive_bytes(
 
 // ----- callbacks
 
-// edri_tunnel_calls_t is what is called in the port's thread; NULL: nothing.  They may
-// send, receive and close.
+// edri_tunnel_calls_t is what is called in the port's thread, by its loop or a call that
+// waits, but never by one for the same tunnel; NULL: nothing.  They may send, receive
+// and close.
 typedef struct edri_tunnel_calls {
     // ready: there may be something to receive now, or EDRI_END.
     void (*ready)(edri_tunnel_t *self, void *arg);
