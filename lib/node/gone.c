@@ -57,8 +57,7 @@ redirect(dest_t *self, const chunk_t *chunk, slice_t item, slice_t content,
     }
 }
 
-// redirect_type takes the items of a type (0: of all) out of a chunk; the
-// others go back into the queue.
+// redirect_type redirects the items of a type (0: of all) in a chunk.
 static void
 redirect_type(dest_t *self, chunk_t *chunk, uint64_t type)
 {
@@ -68,16 +67,31 @@ redirect_type(dest_t *self, chunk_t *chunk, uint64_t type)
     envelope_t env;
     while (batch_next(&rest, &item, &content) &&
            envelope_route(content, &env) == EDRI_OK) {
-        bool attached = (env.flags & WIRE_ATTACHED) != 0;
         if (type == 0 || env.type == type) {
             redirect(self, chunk, item, content, &env,
-                attached ? &chunk->blob : NULL);
-        } else {
+                (env.flags & WIRE_ATTACHED) != 0 ? &chunk->blob : NULL);
+        }
+    }
+    slots_flush(self->remote->router);
+}
+
+// keep_others puts the items of other types than that back into the queue.
+static void
+keep_others(dest_t *self, const chunk_t *chunk, uint64_t type)
+{
+    slice_t rest = chunk_batch(chunk);
+    slice_t item;
+    slice_t content;
+    envelope_t env;
+    self->queue.epoch = chunk->epoch;
+    while (batch_next(&rest, &item, &content) &&
+           envelope_route(content, &env) == EDRI_OK) {
+        if (env.type != type) {
+            bool attached = (env.flags & WIRE_ATTACHED) != 0;
             outq_append(&self->queue, item, &env, &chunk->origin,
                 attached ? blob_share(chunk->blob) : NULL);
         }
     }
-    slots_flush(self->remote->router);
 }
 
 static const dest_t *
@@ -174,17 +188,26 @@ dest_withdrawn(dest_t *self, uint64_t type)
         overflow_join(&self->overflow, &self->queue);
     }
     outq_t old = self->queue;
+    outq_t leaving = {0};
     self->queue = (outq_t){0};
-    remote_takes_back(self->remote, self->target);
-    router->handing = HAND_QUEUED;
+    // First all that stays: whether events of a key may go on hangs on it, and one of
+    // them must not, when an older one may not.
     while ((chunk = outq_take(&old)) != NULL) {
         // A body that is half sent is sent whole: the manager has not gone.
         if (chunk->blob_sent > 0 || (!all && !chunk_has_type(chunk, type))) {
             outq_put(&self->queue, chunk);
-        } else {
-            redirect_type(self, chunk, all ? 0 : type);
-            chunk_drop(&chunk);
+            continue;
         }
+        if (!all) {
+            keep_others(self, chunk, type);
+        }
+        outq_put(&leaving, chunk);
+    }
+    remote_takes_back(self->remote, self->target);
+    router->handing = HAND_QUEUED;
+    while ((chunk = outq_take(&leaving)) != NULL) {
+        redirect_type(self, chunk, all ? 0 : type);
+        chunk_drop(&chunk);
     }
     router->handing = before;
     dest_check(self);
