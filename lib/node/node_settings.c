@@ -68,7 +68,7 @@ const setting_row_t node_rows[] = {
         "ended, and started again."},
     {"tunnel.limit", SETTING_INT, "65536", 1, 16777216, "",
         "Ends of tunnels that are open in the node at once; more are refused."},
-    {"tunnel.window", SETTING_BYTES, "1M", 16384, 1 << 30, "bytes",
+    {"tunnel.window", SETTING_BYTES, "2M", 16384, 1 << 30, "bytes",
         "What an end of a tunnel may be sent and has not read, at most."},
     {"tunnel.memory", SETTING_BYTES, "256M", 65536, INT64_C(1) << 36, "bytes",
         "The windows of all ends together: with many each is smaller, down to "
