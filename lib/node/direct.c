@@ -345,7 +345,7 @@ route_event(router_t *router, slot_t *from, slice_t bytes, slice_t content,
     }
     if (kind == EDRI_TUNNEL) {
         if (from != NULL) {
-            tunnels_out(router, from, bytes, content, env, blob_p);
+            tunnels_out(router, from, bytes, content, blob_p);
         }
         return;
     }

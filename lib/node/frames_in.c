@@ -300,8 +300,7 @@ frame_replies(const frame_t *frame)
             asked_reply(
                 router, at.item, at.content, &at.env, frame->life, at.blob_p);
         } else {
-            tunnels_in(
-                router, frame->life, at.item, at.content, &at.env, at.blob_p);
+            tunnels_in(router, frame->life, at.item, at.content, at.blob_p);
         }
     }
     slots_flush(router);

@@ -241,7 +241,7 @@ pass(router_t *router, uint64_t life, slice_t item, slice_t content,
     const envelope_t *env, blob_t **blob_p)
 {
     if (life == router->node->life) {
-        tunnels_in(router, life, item, content, env, blob_p);
+        tunnels_in(router, life, item, content, blob_p);
     } else if ((env->flags & WIRE_CREDIT) != 0) {
         remote_reply(router, life, item, env, 0, NULL);
     } else {
@@ -336,19 +336,26 @@ open(router_t *router, const slot_t *from, uint64_t life, const envelope_t *env)
     return row;
 }
 
+// read_word reads what is said in a tunnel.  Returns false when it is malformed.
+static bool
+read_word(router_t *router, slice_t content, blob_t **blob_p, envelope_t *env)
+{
+    // Only data has an attachment.
+    bool fine = envelope_read(content, env) == EDRI_OK &&
+                (blob_p == NULL || is_data(env));
+    if (!fine) {
+        counter_add(&router->node->counters, COUNTER_MALFORMED, 1);
+    }
+    return fine;
+}
+
 void
 tunnels_out(router_t *router, slot_t *from, slice_t item, slice_t content,
-    const envelope_t *routing, blob_t **blob_p)
+    blob_t **blob_p)
 {
     envelope_t env;
-    if (envelope_read(content, &env) != EDRI_OK) {
-        counter_add(&router->node->counters, COUNTER_MALFORMED, 1);
+    if (!read_word(router, content, blob_p, &env)) {
         return;
-    }
-    (void)routing;
-    if (blob_p != NULL && !is_data(&env)) {
-        counter_add(&router->node->counters, COUNTER_MALFORMED, 1);
-        return; // a word has none
     }
     uint64_t life = env.to != 0 ? env.to : router->node->life;
     row_t *row = find(router, env.id, life, env.request);
@@ -397,17 +404,11 @@ opened_in(router_t *router, uint64_t life, slice_t item, const envelope_t *env)
 
 void
 tunnels_in(router_t *router, uint64_t life, slice_t item, slice_t content,
-    const envelope_t *routing, blob_t **blob_p)
+    blob_t **blob_p)
 {
     envelope_t env;
-    if (envelope_read(content, &env) != EDRI_OK) {
-        counter_add(&router->node->counters, COUNTER_MALFORMED, 1);
+    if (!read_word(router, content, blob_p, &env)) {
         return;
-    }
-    (void)routing;
-    if (blob_p != NULL && !is_data(&env)) {
-        counter_add(&router->node->counters, COUNTER_MALFORMED, 1);
-        return; // a word has none
     }
     if ((env.flags & WIRE_OPENED) != 0) {
         opened_in(router, life, item, &env);

@@ -25,9 +25,9 @@ size_t tunnels_window(edri_node_t *node);
 // tunnels_out passes on what a port said in a tunnel; tunnels_in what came from a life.
 // The attachment in *blob_p is shared.
 void tunnels_out(router_t *router, slot_t *from, slice_t item, slice_t content,
-    const envelope_t *env, blob_t **blob_p);
+    blob_t **blob_p);
 void tunnels_in(router_t *router, uint64_t life, slice_t item, slice_t content,
-    const envelope_t *env, blob_t **blob_p);
+    blob_t **blob_p);
 
 // tunnels_port_gone closes the tunnels of a port, with ids up to 'last'.
 // tunnels_life_gone closes those with a life; tunnels_returned tells it so when it
