@@ -309,8 +309,10 @@ renew_tend(edri_manager_t *self)
 {
     look_at_renewal(self);
     if (self->ending != NULL) {
-        pools_open(self);
+        // In this order: a thread that leaves in between is seen by the second, or
+        // rings; after the last edition has ended nobody looks any more.
         end_editions(self);
+        pools_open(self);
     }
 }
 

@@ -58,22 +58,22 @@ leave(void)
 
 // until waits, inside, for the next change, 20 s at most.
 static void
-until_changed(void)
+until_changed(const char *what)
 {
     struct timespec end;
     (void)clock_gettime(CLOCK_REALTIME, &end);
     end.tv_sec += 20;
     cr_assert_eq(pthread_cond_timedwait(&book.changed, &book.lock, &end), 0,
-        "no change");
+        "no change for 20 s: %s", what);
 }
 
-#define UNTIL(condition)       \
-    do {                       \
-        enter();               \
-        while (!(condition)) { \
-            until_changed();   \
-        }                      \
-        leave();               \
+#define UNTIL(condition)               \
+    do {                               \
+        enter();                       \
+        while (!(condition)) {         \
+            until_changed(#condition); \
+        }                              \
+        leave();                       \
     } while (0)
 
 void
@@ -162,7 +162,7 @@ wait_for_gate(int edition)
     book.at_gate += edition >= 0;
     pthread_cond_broadcast(&book.changed);
     while (!book.open) {
-        until_changed();
+        until_changed("the gate");
     }
     leave();
 }
