@@ -396,8 +396,7 @@ word_bench(int argc, char **argv)
     } else if (strcmp(result.scenario, "request") == 0) {
         bench_request(size, count > 0 ? count : 10000, &result);
     } else if (strcmp(result.scenario, "keys") == 0) {
-        result.count = count > 0 ? count : 1000000;
-        bench_keys(result.count, &result);
+        bench_keys(count > 0 ? count : 4000000, &result);
     } else {
         fprintf(stderr,
             "usage: edri bench local|switch|request|keys|tunnel [--size BYTES] "

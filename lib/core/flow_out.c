@@ -255,6 +255,13 @@ flow_out_known(flow_out_t *self, uint64_t path, int64_t now_ms)
                            now_ms - self->progress_ms >= FLOW_DOUBT_MS);
 }
 
+void
+flow_out_wonder(flow_out_t *self)
+{
+    bool open = self->first != NULL || (self->unsure && self->held_weight > 0);
+    self->doubt = self->doubt || (open && flow_out_asks(self));
+}
+
 bool
 flow_out_lost(flow_out_t *self, uint64_t path, int64_t pause_ms, int64_t now_ms)
 {

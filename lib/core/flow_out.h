@@ -14,7 +14,8 @@
 // Nothing is sent again on a timer: without progress an empty PROBE goes behind
 // the data, and the receiver's answer says what is missing.  So does one when a
 // word comes from a receiver that does not know the path yet: its session may be
-// younger than what was sent over the last one.
+// younger than what was sent over the last one; and whenever a session begins: answers
+// may take another one than what they answer, and were lost until now.
 //
 // Window.  At most 'window' frames of a flow are under way.  A loss halves it,
 // each clean round trip adds one (V. Jacobson, "Congestion Avoidance and
@@ -140,6 +141,10 @@ bool flow_out_arrived(flow_out_t *self, uint64_t arrived, int64_t now_ms);
 // flow_out_known: the receiver's newest path is that one.  On a new one it says
 // again what it has settled; until then a PROBE asks for it.
 void flow_out_known(flow_out_t *self, uint64_t path, int64_t now_ms);
+
+// flow_out_wonder: what the receiver said may have been lost, and would come now: a
+// PROBE asks again at once, if anything is open.
+void flow_out_wonder(flow_out_t *self);
 
 // flow_out_lost: frames of that path are missing there (the receiver says so,
 // or a switch dropped one).  Returns true when a new path must begin; false: it

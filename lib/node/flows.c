@@ -416,6 +416,7 @@ probe(remote_t *self, int lane)
     flow_stamp_t stamp;
     if (link == NULL || !flow_out_asks(out)) {
         out->progress_ms = self->router->now_ms; // looked at again later
+        out->doubt = false;
         return;
     }
     flow_out_probe(out, self->router->now_ms, &stamp);

@@ -520,15 +520,20 @@ frames_lost(link_t *link)
     void *value = NULL;
     while (map_next(link->router->remotes, &cursor, NULL, &value)) {
         remote_t *remote = value;
-        if (remote->link_in != link->index + 1) {
+        bool came_here = remote->link_in == link->index + 1;
+        for (int lane = 1; lane < LANES; lane++) {
+            flow_out_wonder(&remote->out[lane]);
+            if (came_here) {
+                flow_in_missed(&remote->in[lane]);
+            }
+        }
+        remote_due(remote, link->router->now_ms);
+        if (came_here) {
+            words_tell(remote);
+        } else {
             // Its frames took another link, or there were none; but those of a
             // path that we have not heard of may have been lost with this one.
             words_retell(remote, link->router->now_ms);
-            continue;
         }
-        for (int lane = 1; lane < LANES; lane++) {
-            flow_in_missed(&remote->in[lane]);
-        }
-        words_tell(remote);
     }
 }

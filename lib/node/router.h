@@ -495,7 +495,8 @@ void flows_probe(router_t *router);
 void frames_in(link_t *link, head_t *head, zmq_msg_t *parts, size_t count);
 
 // frames_lost tells every node that sends to us that a session of ours has
-// ended, and with it what was on its way: it begins a new path.
+// ended, and with it what was on its way: it begins a new path.  And it asks every
+// node again that we send to: answers may take the session that has just begun.
 void frames_lost(link_t *link);
 
 // frames_out sends what may be sent; called at the end of each pass.

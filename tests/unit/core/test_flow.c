@@ -427,6 +427,30 @@ Test(flow, a_word_of_an_older_path_asks_at_once)
     flow_out_clear(&out);
 }
 
+// Answers were lost on their way, and the pauses between questions have grown.  A
+// session begins: answers may take it, so it is asked at once.
+Test(flow, a_session_that_begins_asks_at_once)
+{
+    flow_out_t out = new_out();
+    flow_stamp_t probe;
+    flow_out_wonder(&out);
+    cr_expect_eq(flow_out_due(&out), INT64_MAX, "nothing is open");
+    (void)send_one(&out, 2, false, 0);
+    for (int64_t at = 1000; at < 4000; at += 1000) {
+        flow_out_probe(&out, at, &probe);
+    }
+    cr_expect_geq(flow_out_due(&out), 3000 + FLOW_PROBE_MAX_MS);
+    flow_out_wonder(&out);
+    cr_expect_eq(flow_out_due(&out), 3000, "now");
+    flow_out_probe(&out, 3100, &probe);
+    cr_expect_gt(flow_out_due(&out), 3100, "once");
+    // Nothing has gone on this path: that asks for itself when it goes.
+    flow_out_begin(&out, 2, 3200);
+    flow_out_wonder(&out);
+    cr_expect_eq(flow_out_due(&out), 3200 + FLOW_PROBE_MS);
+    flow_out_clear(&out);
+}
+
 static size_t visited;
 
 static void
