@@ -8,9 +8,16 @@
 #include "base/alloc.h"
 #include "base/map.h"
 
-// heap_t is a binary heap of entries (J. Williams, "Heapsort", 1964).
+// item_t is an entry in a heap, with what is compared: entries lie far apart.
+typedef struct item {
+    int64_t key; // the lowest first
+    uint64_t seq;
+    agenda_entry_t *entry;
+} item_t;
+
+// heap_t is a binary heap (J. Williams, "Heapsort", 1964).
 typedef struct heap {
-    agenda_entry_t **items;
+    item_t *items;
     size_t count;
     size_t capacity;
     bool by_time; // by due_ms; else by rank
@@ -28,18 +35,18 @@ struct agenda {
     heap_t delayed;
     map_t *lines; // key → line_t
     line_t *free_lines;
-    size_t in_line; // entries that stand behind another of their key
+    size_t in_line;   // entries that stand behind another of their key
+    line_t *dropping; // where agenda_drop is, and in the map:
+    size_t cursor;
     uint64_t seq;
 };
 
 // ----- heaps
 
 static bool
-is_before(const heap_t *heap, const agenda_entry_t *a, const agenda_entry_t *b)
+is_before(const item_t *a, const item_t *b)
 {
-    int64_t first = heap->by_time ? a->due_ms : a->rank;
-    int64_t second = heap->by_time ? b->due_ms : b->rank;
-    return first != second ? first < second : a->seq < b->seq;
+    return a->key != b->key ? a->key < b->key : a->seq < b->seq;
 }
 
 static void
@@ -50,12 +57,14 @@ heap_put(heap_t *self, agenda_entry_t *entry)
         self->items =
             mem_resize(self->items, self->capacity * sizeof *self->items);
     }
+    item_t item = {
+        self->by_time ? entry->due_ms : entry->rank, entry->seq, entry};
     size_t at = self->count++;
-    while (at > 0 && is_before(self, entry, self->items[(at - 1) / 2])) {
+    while (at > 0 && is_before(&item, &self->items[(at - 1) / 2])) {
         self->items[at] = self->items[(at - 1) / 2];
         at = (at - 1) / 2;
     }
-    self->items[at] = entry;
+    self->items[at] = item;
 }
 
 static agenda_entry_t *
@@ -64,8 +73,8 @@ heap_take(heap_t *self)
     if (self->count == 0) {
         return NULL;
     }
-    agenda_entry_t *first = self->items[0];
-    agenda_entry_t *last = self->items[--self->count];
+    agenda_entry_t *first = self->items[0].entry;
+    const item_t *last = &self->items[--self->count];
     size_t at = 0;
     for (;;) {
         size_t child = 2 * at + 1;
@@ -73,18 +82,16 @@ heap_take(heap_t *self)
             break;
         }
         if (child + 1 < self->count &&
-            is_before(self, self->items[child + 1], self->items[child])) {
+            is_before(&self->items[child + 1], &self->items[child])) {
             child++;
         }
-        if (!is_before(self, self->items[child], last)) {
+        if (!is_before(&self->items[child], last)) {
             break;
         }
         self->items[at] = self->items[child];
         at = child;
     }
-    if (self->count > 0) {
-        self->items[at] = last;
-    }
+    self->items[at] = *last;
     return first;
 }
 
@@ -189,8 +196,7 @@ agenda_put(
 agenda_entry_t *
 agenda_take(agenda_t *self, int64_t now_ms)
 {
-    while (
-        self->delayed.count > 0 && self->delayed.items[0]->due_ms <= now_ms) {
+    while (self->delayed.count > 0 && self->delayed.items[0].key <= now_ms) {
         heap_put(&self->ready, heap_take(&self->delayed));
     }
     agenda_entry_t *entry = heap_take(&self->ready);
@@ -231,7 +237,7 @@ int64_t
 agenda_next(const agenda_t *self)
 {
     return self->ready.count > 0     ? 0
-           : self->delayed.count > 0 ? self->delayed.items[0]->due_ms
+           : self->delayed.count > 0 ? self->delayed.items[0].key
                                      : INT64_MAX;
 }
 
@@ -246,7 +252,7 @@ heap_each(const heap_t *self, void (*visit)(agenda_entry_t *entry, void *arg),
     void *arg)
 {
     for (size_t i = 0; i < self->count; i++) {
-        visit(self->items[i], arg);
+        visit(self->items[i].entry, arg);
     }
 }
 
@@ -271,9 +277,12 @@ agenda_drop(agenda_t *self)
 {
     agenda_entry_t *entry = heap_take(&self->ready);
     entry = entry != NULL ? entry : heap_take(&self->delayed);
-    size_t cursor = 0;
+    if (entry == NULL && self->dropping != NULL) {
+        entry = next_in_line(self, self->dropping);
+    }
     void *line = NULL;
-    while (entry == NULL && map_next(self->lines, &cursor, NULL, &line)) {
+    while (entry == NULL && map_next(self->lines, &self->cursor, NULL, &line)) {
+        self->dropping = line;
         entry = next_in_line(self, line);
     }
     return entry;

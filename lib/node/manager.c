@@ -75,6 +75,7 @@ manager_destroy(edri_manager_t **self_p)
     agenda_destroy(&self->agenda);
     jobs_clear(&self->held);
     jobs_clear(&self->waiting);
+    spares_clear(&self->spares);
     free(self->name);
     free(self);
 }
@@ -230,6 +231,7 @@ sleep_on(edri_manager_t *self, bool may_wait)
     if (self->port->heard != NULL || self->port->starved) {
         tunnels_call(self->port);
     }
+    spares_tend(&self->spares, clock_ms());
     int64_t until = port_deadline(self->port);
     int64_t next_ms = agenda_next(self->agenda);
     if (self->watch_ms >= 0 && self->watch_ms < next_ms) {

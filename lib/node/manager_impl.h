@@ -44,7 +44,12 @@ struct edri_manager {
     bool ranked;      // events for methods have several priorities
     jobs_t held;      // what the fences of their sources hold back in pools
     jobs_t waiting;   // and here: nobody else uses it
+    spares_t spares;  // of all jobs
     load_t load;      // being worked off
+    pool_t *given_to; // of it, what goes to a pool, not yet put there
+    job_t *given;
+    job_t *given_last;
+    size_t given_count;
     bool replies_done;
     clock_tick_t clock;
     token_t *token; // of the events that were begun last and not told yet

@@ -30,7 +30,8 @@ gather_load(edri_manager_t *self, jobs_t *jobs, bool replies_done)
         if (blob != NULL) {
             *at.blob_p = NULL; // moves into the job
         }
-        jobs_add(jobs, job_new(handler, &env, at.content, blob, at.run, 0));
+        jobs_add(
+            jobs, job_new(NULL, handler, &env, at.content, blob, at.run, 0));
     }
     load_reset(&self->load);
 }

@@ -11,6 +11,9 @@
 // How much of a load is worked off before its room is given back.
 #define RELEASE_STEP ((size_t)16 * 1024)
 
+// Events of a load that are put into a pool at once, at most: its threads begin.
+#define GIVEN_MAX 32
+
 // Jobs that are done before fences are looked at again.
 #define TURN_MAX 64
 
@@ -44,13 +47,44 @@ begin(edri_manager_t *self, token_t *token, bool last)
 
 // ----- jobs: what cannot be run at once
 
+// put_given puts what was given to a pool there.
+static void
+put_given(edri_manager_t *self)
+{
+    if (self->given != NULL) {
+        pool_put(self->given_to, self->given);
+        self->given = NULL;
+        self->given_count = 0;
+    }
+}
+
+// give_pool gives a pool an event to do: several of a row are put there at once.
+static void
+give_pool(edri_manager_t *self, pool_t *pool, job_t *job)
+{
+    if (self->given != NULL && self->given_to != pool) {
+        put_given(self);
+    }
+    job->next = NULL;
+    if (self->given != NULL) {
+        self->given_last->next = job;
+    } else {
+        self->given = job;
+    }
+    self->given_last = job;
+    self->given_to = pool;
+    if (++self->given_count == GIVEN_MAX) {
+        put_given(self);
+    }
+}
+
 // give_job gives the thread or a pool an event to do later.
 static void
 give_job(edri_manager_t *self, job_t *job, int64_t now_ms)
 {
     job->missed = port_missed(self->port);
     if (job->handler->pool != NULL) {
-        pool_put(job->handler->pool, job);
+        give_pool(self, job->handler->pool, job);
     } else {
         agenda_put(self->agenda, &job->entry, job->priority, now_ms);
     }
@@ -148,14 +182,15 @@ turn_next(edri_manager_t *self)
 
 // copy_job makes a job of the event just read, with its attachment.
 static job_t *
-copy_job(const handler_t *handler, const reader_t *at, const envelope_t *env,
-    const run_t *origin, size_t weight)
+copy_job(edri_manager_t *self, const handler_t *handler, const reader_t *at,
+    const envelope_t *env, const run_t *origin, size_t weight)
 {
     blob_t *blob = at->blob_p != NULL ? *at->blob_p : NULL;
     if (at->blob_p != NULL) {
         *at->blob_p = NULL; // moves into the job
     }
-    return job_new(handler, env, at->content, blob, origin, weight);
+    return job_new(
+        &self->spares, handler, env, at->content, blob, origin, weight);
 }
 
 // is_next says whether an event may be run before all that waits here: nothing
@@ -180,7 +215,7 @@ run_now(edri_manager_t *self, const handler_t *handler, const reader_t *at,
     size_t done = weight;
     if (err != EDRI_OK) {
         int64_t due_ms = 0;
-        job_t *job = copy_job(handler, at, env, origin, weight);
+        job_t *job = copy_job(self, handler, at, env, origin, weight);
         bool again = job_again(job, &task, err, &due_ms);
         agenda_put(self->agenda, &job->entry, job->priority, now_ms);
         (void)agenda_take(self->agenda, now_ms); // nothing else is in it
@@ -202,7 +237,8 @@ run_first(edri_manager_t *self, const handler_t *handler, const reader_t *at,
     bool movable = token != NULL && envelope_movable(env->flags);
     token_may_t may = movable ? token_may(token, &self->clock) : TOKEN_BEGIN;
     if (may == TOKEN_HOLD) {
-        give_job(self, copy_job(handler, at, env, &origin, weight), now_ms);
+        give_job(
+            self, copy_job(self, handler, at, env, &origin, weight), now_ms);
         return 0;
     }
     origin.redelivered = origin.redelivered || may == TOKEN_MARKED;
@@ -257,9 +293,10 @@ dispatch(edri_manager_t *self, const reader_t *at, const envelope_t *env,
         return weight;
     }
     if (handler->pool == NULL && is_next(self)) {
+        put_given(self); // it may take long
         return run_first(self, handler, at, env, weight, now_ms);
     }
-    give_job(self, copy_job(handler, at, env, at->run, weight), now_ms);
+    give_job(self, copy_job(self, handler, at, env, at->run, weight), now_ms);
     return 0;
 }
 
@@ -311,6 +348,7 @@ turn_load(edri_manager_t *self)
             done = 0;
         }
     }
+    put_given(self);
     tell_begun(self);
     if (done > 0) {
         port_release(self->port, self->port->in, done);

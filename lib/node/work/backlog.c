@@ -6,7 +6,13 @@
 // Threads sleep on a semaphore, not on a condition: glibc up to 2.40 can lose a
 // signal when several threads wait for one condition (bug 25847).  Whoever makes
 // something ready takes one sleeper off the count and posts; a post for a sleeper
-// that has just woken by itself only makes the next one look in vain.
+// that has just woken by itself only makes the next one look in vain.  Only one is
+// on its way up at a time: it wakes the next when it has looked, if there is more
+// (D. Vyukov, "Scalable Go Scheduler Design Doc", 2012).  So a wake-up costs as
+// often as threads change, not for every job.
+// What comes at some time is looked after by one sleeper with a timer, the keeper, who
+// is woken for a job last: else each job would take a timer down, and another have to
+// be woken to put it up.
 
 #include "node/work/backlog.h"
 
@@ -20,8 +26,11 @@
 struct shift {
     struct shift *before; // began before it; or the next free one
     sem_t more;           // something is ready, or it has to go
-    size_t sleepers;      // takers that wait and have no post
-    int64_t timer_ms;     // until when one of them does; INT64_MAX: none
+    size_t sleepers;      // takers that wait there and have no post
+    sem_t clock;          // the same, for the keeper
+    size_t keepers;       // one, or none; more for a moment
+    int64_t timer_ms;     // until when it waits; INT64_MAX: there is none
+    bool waking;          // one has a post and has not looked yet
     bool open;            // it may take jobs
     bool ended;
 };
@@ -42,7 +51,11 @@ backlog_t *
 backlog_new(void)
 {
     backlog_t *self = mem_new(sizeof *self);
-    (void)pthread_mutex_init(&self->lock, NULL);
+    pthread_mutexattr_t spins;
+    (void)pthread_mutexattr_init(&spins);
+    (void)pthread_mutexattr_settype(&spins, PTHREAD_MUTEX_ADAPTIVE_NP);
+    (void)pthread_mutex_init(&self->lock, &spins);
+    (void)pthread_mutexattr_destroy(&spins);
     (void)sem_init(&self->end, 0, 0);
     self->agenda = agenda_new();
     return self;
@@ -58,6 +71,7 @@ backlog_destroy(backlog_t **self_p)
         while (self->free_shifts != NULL) {
             shift_t *next = self->free_shifts->before;
             (void)sem_destroy(&self->free_shifts->more);
+            (void)sem_destroy(&self->free_shifts->clock);
             free(self->free_shifts);
             self->free_shifts = next;
         }
@@ -78,20 +92,37 @@ on_duty(const backlog_t *self)
     return shift;
 }
 
+// relieve takes one sleeper off the count and returns where it waits for a post; NULL:
+// nobody sleeps.
+static sem_t *
+relieve(shift_t *shift, bool keeper_first)
+{
+    if (shift->keepers > 0 && (keeper_first || shift->sleepers == 0)) {
+        shift->keepers--;
+        return &shift->clock;
+    }
+    if (shift->sleepers > 0) {
+        shift->sleepers--;
+        return &shift->more;
+    }
+    return NULL;
+}
+
 // leave gives the lock back and wakes one thread if there is work for it, or
-// something is due before the time that one waits for.
+// something is due before the keeper looks.
 static void
 leave(backlog_t *self)
 {
     shift_t *shift = on_duty(self);
-    bool wake = shift != NULL && shift->sleepers > 0 &&
-                agenda_next(self->agenda) < shift->timer_ms;
-    if (wake) {
-        shift->sleepers--;
+    sem_t *sem = NULL;
+    int64_t next_ms = agenda_next(self->agenda);
+    if (shift != NULL && !shift->waking && next_ms < shift->timer_ms) {
+        sem = relieve(shift, next_ms > 0);
+        shift->waking = sem != NULL;
     }
     pthread_mutex_unlock(&self->lock);
-    if (wake) {
-        (void)sem_post(&shift->more);
+    if (sem != NULL) {
+        (void)sem_post(sem);
     }
 }
 
@@ -107,9 +138,10 @@ backlog_begin_shift(backlog_t *self)
     } else {
         shift = mem_new(sizeof *shift);
         (void)sem_init(&shift->more, 0, 0);
+        (void)sem_init(&shift->clock, 0, 0);
     }
     shift->timer_ms = INT64_MAX;
-    shift->open = shift->ended = false;
+    shift->waking = shift->open = shift->ended = false;
     shift->before = self->shift;
     self->shift = shift;
     pthread_mutex_unlock(&self->lock);
@@ -120,8 +152,9 @@ backlog_begin_shift(backlog_t *self)
 static void
 wake_all(shift_t *shift)
 {
-    for (; shift->sleepers > 0; shift->sleepers--) {
-        (void)sem_post(&shift->more);
+    sem_t *sem = NULL;
+    while ((sem = relieve(shift, false)) != NULL) {
+        (void)sem_post(sem);
     }
 }
 
@@ -164,29 +197,33 @@ backlog_free_shift(backlog_t *self, shift_t **shift_p)
 // ----- jobs
 
 void
-backlog_put(backlog_t *self, job_t *job)
+backlog_put(backlog_t *self, job_t *jobs)
 {
     int64_t now_ms = clock_ms();
     pthread_mutex_lock(&self->lock);
-    agenda_put(self->agenda, &job->entry, job->priority, now_ms);
-    self->open++;
+    while (jobs != NULL) {
+        job_t *job = jobs;
+        jobs = job->next;
+        agenda_put(self->agenda, &job->entry, job->priority, now_ms);
+        self->open++;
+    }
     leave(self);
 }
 
 // sleep_until waits for a post; INT64_MAX: for ever.  Returns false when the time
 // is over.
 static bool
-sleep_until(shift_t *shift, int64_t due_ms, int64_t now_ms)
+sleep_until(sem_t *sem, int64_t due_ms, int64_t now_ms)
 {
     struct timespec until;
     if (due_ms == INT64_MAX) {
-        return sem_wait(&shift->more) == 0;
+        return sem_wait(sem) == 0;
     }
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
     int64_t ns = until.tv_nsec + (due_ms - now_ms) * INT64_C(1000000);
     until.tv_sec += ns / INT64_C(1000000000);
     until.tv_nsec = ns % INT64_C(1000000000);
-    return sem_clockwait(&shift->more, CLOCK_MONOTONIC, &until) == 0;
+    return sem_clockwait(sem, CLOCK_MONOTONIC, &until) == 0;
 }
 
 // await waits, without the lock, until something is put, done or due; until
@@ -195,31 +232,44 @@ static void
 await(backlog_t *self, shift_t *shift, int64_t now_ms, int64_t until_ms)
 {
     int64_t due_ms = shift->open ? agenda_next(self->agenda) : INT64_MAX;
-    bool timer = due_ms < shift->timer_ms;
-    if (timer) {
+    bool keeps = due_ms < shift->timer_ms;
+    if (keeps) {
         shift->timer_ms = due_ms;
+        until_ms = due_ms < until_ms ? due_ms : until_ms;
     }
-    if (timer && due_ms < until_ms) {
-        until_ms = due_ms;
-    }
-    shift->sleepers++;
+    size_t *count = keeps ? &shift->keepers : &shift->sleepers;
+    (*count)++;
     pthread_mutex_unlock(&self->lock);
-    bool posted = sleep_until(shift, until_ms, now_ms);
+    bool posted =
+        sleep_until(keeps ? &shift->clock : &shift->more, until_ms, now_ms);
     pthread_mutex_lock(&self->lock);
-    if (!posted && shift->sleepers > 0) {
-        shift->sleepers--;
+    shift->waking = false;
+    if (!posted && *count > 0) {
+        (*count)--;
     }
-    if (timer) {
+    if (keeps) {
         shift->timer_ms = INT64_MAX; // whoever is next sees to what is left
     }
 }
 
+// end ends a job; under the lock.
+static void
+end(backlog_t *self, const agenda_entry_t *done)
+{
+    agenda_done(self->agenda, done);
+    self->open--;
+}
+
 job_t *
-backlog_take(backlog_t *self, shift_t *shift, int64_t until_ms)
+backlog_take(backlog_t *self, shift_t *shift, const agenda_entry_t *done,
+    int64_t until_ms)
 {
     agenda_entry_t *entry = NULL;
     int64_t now_ms = 0;
     pthread_mutex_lock(&self->lock);
+    if (done != NULL) {
+        end(self, done);
+    }
     while (entry == NULL && !self->closed && !shift->ended && !self->nudged &&
            now_ms < until_ms) {
         now_ms = clock_ms();
@@ -234,11 +284,10 @@ backlog_take(backlog_t *self, shift_t *shift, int64_t until_ms)
 }
 
 void
-backlog_done(backlog_t *self, const job_t *job)
+backlog_done(backlog_t *self, const agenda_entry_t *done)
 {
     pthread_mutex_lock(&self->lock);
-    agenda_done(self->agenda, &job->entry);
-    self->open--;
+    end(self, done);
     leave(self);
 }
 
@@ -273,9 +322,9 @@ backlog_nudge(backlog_t *self)
     pthread_mutex_lock(&self->lock);
     self->nudged = true;
     shift_t *shift = on_duty(self);
-    if (shift != NULL && shift->sleepers > 0) {
-        shift->sleepers--;
-        (void)sem_post(&shift->more);
+    sem_t *sem = shift != NULL ? relieve(shift, false) : NULL;
+    if (sem != NULL) {
+        (void)sem_post(sem);
     }
     pthread_mutex_unlock(&self->lock);
 }

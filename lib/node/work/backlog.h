@@ -14,9 +14,9 @@ typedef struct backlog backlog_t;
 backlog_t *backlog_new(void);
 void backlog_destroy(backlog_t **self_p);
 
-// backlog_put adds a job, which is taken over, and wakes a thread for it.
-// Never blocks.
-void backlog_put(backlog_t *self, job_t *job);
+// backlog_put adds jobs, linked by 'next', which are taken over, and wakes a thread
+// for them.  Never blocks.
+void backlog_put(backlog_t *self, job_t *jobs);
 
 // A shift is a group of threads that take jobs.  backlog_begin_shift begins one, which
 // takes nothing before backlog_open_shift; then it is woken for what comes.
@@ -35,8 +35,11 @@ void backlog_free_shift(backlog_t *self, shift_t **shift_p);
 // backlog_done: it has ended; the next of its key may go on (frees nothing).
 // backlog_again: it could not be begun: it keeps its place.
 // backlog_delay: it is tried again at due_ms (clock_ms); its key waits.
-job_t *backlog_take(backlog_t *self, shift_t *shift, int64_t until_ms);
-void backlog_done(backlog_t *self, const job_t *job);
+// The taker may say so of its last one as it takes the next: 'done' is that one's
+// entry, or NULL; it may be a copy.
+job_t *backlog_take(backlog_t *self, shift_t *shift, const agenda_entry_t *done,
+    int64_t until_ms);
+void backlog_done(backlog_t *self, const agenda_entry_t *done);
 void backlog_again(backlog_t *self, job_t *job);
 void backlog_delay(backlog_t *self, job_t *job, int64_t due_ms);
 

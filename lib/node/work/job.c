@@ -11,11 +11,121 @@
 #include "core/retry.h"
 #include "node/letters.h"
 
-job_t *
-job_new(const handler_t *handler, const envelope_t *env, slice_t content,
-    blob_t *blob, const run_t *origin, size_t weight)
+// The largest job whose memory is kept.
+#if defined __SANITIZE_ADDRESS__
+#define SPARE_ROOM 0 // none: it finds who uses one that has ended
+#else
+#define SPARE_ROOM 256
+#endif
+
+// So many are taken back at once, at least: threads share the list.
+#define SPARES_BACK 256
+
+// How often spares that were not needed are given up.
+#define SPARES_TEND_MS 1000
+
+// ----- memory
+
+static void
+free_list(job_t *job)
 {
-    job_t *self = mem_resize(NULL, sizeof *self + content.len);
+    while (job != NULL) {
+        job_t *next = job->next;
+        free(job);
+        job = next;
+    }
+}
+
+void
+spares_clear(spares_t *self)
+{
+    free_list(self->first);
+    free_list(atomic_load(&self->back));
+    *self = (spares_t){0};
+}
+
+// take_back takes what was given back, if it is the next one's turn.
+static void
+take_back(spares_t *self)
+{
+    if (self->first == NULL && atomic_load(&self->back_count) >= SPARES_BACK) {
+        self->count = atomic_exchange(&self->back_count, 0);
+        self->first = atomic_exchange(&self->back, NULL);
+    }
+}
+
+// take_spare returns one that has the room, or NULL.
+static job_t *
+take_spare(spares_t *self, size_t size)
+{
+    take_back(self);
+    job_t *job = self->first;
+    if (job == NULL || job->room < size) {
+        self->least = job == NULL ? 0 : self->least;
+        return NULL;
+    }
+    self->first = job->next;
+    self->count -= self->count > 0;
+    size_t left = self->count + atomic_load(&self->back_count);
+    self->least = left < self->least ? left : self->least;
+    return job;
+}
+
+void
+spares_tend(spares_t *self, int64_t now_ms)
+{
+    if (now_ms < self->tend_ms) {
+        return;
+    }
+    size_t surplus = self->tend_ms > 0 ? (self->least + 1) / 2 : 0;
+    for (; surplus > 0; surplus--) {
+        take_back(self);
+        job_t *job = self->first;
+        if (job == NULL) {
+            break;
+        }
+        self->first = job->next;
+        self->count -= self->count > 0;
+        free(job);
+    }
+    self->least = self->count + atomic_load(&self->back_count);
+    self->tend_ms = now_ms + SPARES_TEND_MS;
+}
+
+// new_memory returns a job of which only 'room' is set.
+static job_t *
+new_memory(spares_t *spares, size_t size)
+{
+    job_t *self = spares != NULL ? take_spare(spares, size) : NULL;
+    if (self == NULL) {
+        size_t room = (size + 63) & ~(size_t)63;
+        self = mem_resize(NULL, sizeof *self + room);
+        self->room = room;
+    }
+    return self;
+}
+
+static void
+free_job(job_t *self)
+{
+    spares_t *spares = self->spares;
+    if (spares == NULL || self->room > SPARE_ROOM) {
+        free(self);
+        return;
+    }
+    atomic_fetch_add(&spares->back_count, 1);
+    self->next = atomic_load(&spares->back);
+    while (!atomic_compare_exchange_weak(&spares->back, &self->next, self)) {
+    }
+}
+
+// ----- a job
+
+job_t *
+job_new(spares_t *spares, const handler_t *handler, const envelope_t *env,
+    slice_t content, blob_t *blob, const run_t *origin, size_t weight)
+{
+    job_t *self = new_memory(spares, content.len);
     *self = (job_t){.handler = handler,
         .entry = {.keyed = (env->flags & WIRE_KEYED) != 0, .key = env->key},
         .priority = envelope_priority(env->flags),
@@ -23,6 +133,8 @@ job_new(const handler_t *handler, const envelope_t *env, slice_t content,
         .weight = weight,
         .blob = blob,
         .movable = origin->token != NULL && envelope_movable(env->flags),
+        .spares = spares,
+        .room = self->room,
         .size = content.len};
     memcpy(self->content, content.data, content.len);
     return self;
@@ -76,7 +188,7 @@ job_end(job_t *self, edri_port_t *port, box_t *box)
 {
     port_release(port, box, self->weight);
     blob_drop(&self->blob);
-    free(self);
+    free_job(self);
 }
 
 void

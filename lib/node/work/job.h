@@ -8,6 +8,25 @@
 #include "core/agenda.h"
 #include "node/work/task.h"
 
+// spares_t is memory of jobs that have ended, for the next ones: threads of pools give
+// it back, the manager's takes it.  Through malloc each job would go from one
+// thread's heap to another's, under its lock.  What was not needed is given up again.
+typedef struct spares {
+    _Atomic(struct job *) back; // given back
+    atomic_size_t back_count;   // of these, or a few more
+    // the manager's
+    struct job *first;
+    size_t count;    // of these, about
+    size_t least;    // so many were there all the time since
+    int64_t tend_ms; // when to give some up
+} spares_t;
+
+void spares_clear(spares_t *self);
+
+// spares_tend gives up half of those that were not needed, once a second; called
+// now and then by the manager's thread.
+void spares_tend(spares_t *self, int64_t now_ms);
+
 // job_t is one event that waits.
 typedef struct job {
     agenda_entry_t entry; // first: its place among what waits for a turn
@@ -18,17 +37,20 @@ typedef struct job {
     run_t origin;
     size_t weight; // to be released
     blob_t *blob;
-    uint64_t missed; // events that were dropped before it
-    bool movable;    // its source may give it to another
-    bool returns;    // its frame goes back to its source (retire.c)
+    uint64_t missed;  // events that were dropped before it
+    bool movable;     // its source may give it to another
+    bool returns;     // its frame goes back to its source (retire.c)
+    spares_t *spares; // where its memory goes; NULL: it is freed
+    size_t room;      // of 'content'
     size_t size;
     uint8_t content[]; // the envelope
 } job_t;
 
 // job_new copies an event; 'env' is its routing fields, 'blob' (or NULL) is
-// taken over.
-job_t *job_new(const handler_t *handler, const envelope_t *env, slice_t content,
-    blob_t *blob, const run_t *origin, size_t weight);
+// taken over.  'spares' may be NULL.
+job_t *job_new(spares_t *spares, const handler_t *handler,
+    const envelope_t *env, slice_t content, blob_t *blob, const run_t *origin,
+    size_t weight);
 
 // job_run lets its handler do it, as 'task', which has its port, crew, worker,
 // handler and arena.  Returns true when it must be tried again, at *due_ms; else

@@ -26,9 +26,12 @@ typedef struct worker {
     pthread_t thread;
     edri_port_t *port;
     runner_t *runner;
-    edri_task_t task;   // stays there for pool_watch
-    edri_err_t err;     // of its start
-    bool stuck;         // pool_watch has said so
+    edri_task_t task; // stays there for pool_watch
+    edri_err_t err;   // of its start
+    bool stuck;       // pool_watch has said so
+    agenda_entry_t
+        ended; // the job that has just ended: what is behind it waits
+    bool has_ended;
     atomic_bool leaves; // another has taken its place
     atomic_bool left;   // may be joined
 } worker_t;
@@ -134,7 +137,7 @@ may_begin(worker_t *self, job_t *job, clock_tick_t *clock)
     }
     if (may == TOKEN_GONE) {
         counter_add(&self->port->node->counters, COUNTER_WITHDRAWN, 1);
-        backlog_done(pool->jobs, job);
+        backlog_done(pool->jobs, &job->entry);
         job_drop(job, self->port, pool->manager->in);
         return false;
     }
@@ -154,9 +157,20 @@ run_job(worker_t *self, job_t *job)
     self->task.box = pool->manager->in;
     if (self->runner->run(self->runner, job, &due_ms)) {
         backlog_delay(pool->jobs, job, due_ms);
-    } else {
-        backlog_done(pool->jobs, job);
-        job_end(job, self->port, pool->manager->in);
+        return;
+    }
+    self->ended = job->entry;
+    self->has_ended = true;
+    job_end(job, self->port, pool->manager->in);
+}
+
+// end_job tells the backlog of a job that has ended.
+static void
+end_job(worker_t *self)
+{
+    if (self->has_ended) {
+        self->has_ended = false;
+        backlog_done(self->pool->jobs, &self->ended);
     }
 }
 
@@ -166,9 +180,14 @@ next_job(worker_t *self)
 {
     job_t *job = NULL;
     pool_t *pool = self->pool;
+    if (pool->roster != NULL) {
+        end_job(self); // to tend a process may take long
+    }
     do {
-        job = backlog_take(
-            pool->jobs, pool->shift, self->runner->tend(self->runner));
+        int64_t until_ms = self->runner->tend(self->runner);
+        const agenda_entry_t *ended = self->has_ended ? &self->ended : NULL;
+        self->has_ended = false;
+        job = backlog_take(pool->jobs, pool->shift, ended, until_ms);
     } while (job == NULL && !atomic_load(&pool->stop) &&
              !atomic_load(&pool->leaving));
     if (job != NULL && pool->plan.roster.house == NULL) {
@@ -191,6 +210,7 @@ work(worker_t *self)
             run_job(self, job);
         }
     }
+    end_job(self);
 }
 
 // begin makes the runner, and what a thread that calls handlers has for itself.
@@ -275,9 +295,9 @@ pool_start(pool_t *self)
 }
 
 void
-pool_put(pool_t *self, job_t *job)
+pool_put(pool_t *self, job_t *jobs)
 {
-    backlog_put(self->jobs, job);
+    backlog_put(self->jobs, jobs);
 }
 
 uint64_t

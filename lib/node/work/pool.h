@@ -50,9 +50,9 @@ void pool_open(pool_t *self);
 // 'begin' returned.
 edri_err_t pool_start(pool_t *self) EDRI_MUST_CHECK;
 
-// pool_put gives the pool a job, which is taken over.  pool_again gives one back
+// pool_put gives the pool jobs, linked by 'next', which are taken over.  pool_again gives one back
 // that a fence had held: it keeps its place.
-void pool_put(pool_t *self, job_t *job);
+void pool_put(pool_t *self, job_t *jobs);
 void pool_again(pool_t *self, job_t *job);
 
 // pool_waits_for is the request that the pool's only thread, or process, waits for;
