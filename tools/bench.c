@@ -3,6 +3,7 @@
 
 #include "bench.h"
 
+#include <dirent.h>
 #include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
@@ -99,16 +100,23 @@ bench_pin(void)
     (void)sched_setaffinity(0, sizeof two, &two);
 }
 
+void
+bench_beside_us(char *path, size_t size, const char *name)
+{
+    ssize_t length = readlink("/proc/self/exe", path, size - 1);
+    path[length > 0 ? length : 0] = '\0';
+    char *slash = strrchr(path, '/');
+    size_t at = slash != NULL ? (size_t)(slash + 1 - path) : 0;
+    (void)snprintf(path + at, size - at, "%s", name);
+}
+
 pid_t
 bench_switch(char *endpoint, size_t size)
 {
     char program[512];
     char line[256] = "";
     int pipes[2];
-    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 32);
-    program[length > 0 ? length : 0] = '\0';
-    char *slash = strrchr(program, '/');
-    strcpy(slash != NULL ? slash : program, "/edri-switch");
+    bench_beside_us(program, sizeof program, "edri-switch");
     if (pipe(pipes) != 0) {
         bench_fail("no pipe");
     }
@@ -148,150 +156,92 @@ bench_node(const char *name, const char *endpoint)
     return node;
 }
 
-// ----- throughput
-
-typedef struct counted {
-    uint64_t count;
-    uint64_t sum;
-    double first;
-    double last;
-    uint64_t wanted;
-    edri_node_t *node;
-} counted_t;
-
-static edri_err_t
-on_ping(edri_task_t *task, const Edri__Bench__Ping *ping)
+uint64_t
+bench_wakeups(const pid_t *pids, size_t count)
 {
-    counted_t *counted = edri_task_state(task);
-    counted->sum += ping->number;
-    if (counted->count++ == 0) {
-        counted->first = bench_now();
-    }
-    if (counted->count == counted->wanted) {
-        counted->last = bench_now();
-        edri_node_quit(counted->node);
-    }
-    return EDRI_OK;
-}
-
-static void
-emit_all(edri_port_t *port, size_t size, uint64_t count)
-{
-    Edri__Bench__Ping ping = EDRI__BENCH__PING__INIT;
-    ping.padding.len = size > 12 ? size - 12 : 0; // number and tags: 64 in all
-    ping.padding.data = calloc(1, size + 1);
-    for (uint64_t i = 1; i <= count; i++) {
-        ping.number = i;
-        if (edri_bench_ping_emit(port, &ping) != EDRI_OK) {
-            bench_fail("%s", edri_port_error(port));
+    uint64_t sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        char path[64];
+        (void)snprintf(path, sizeof path, "/proc/%d/task", (int)pids[i]);
+        DIR *tasks = opendir(path);
+        const struct dirent *task = NULL;
+        while (tasks != NULL && (task = readdir(tasks)) != NULL) {
+            char status[400];
+            char line[128];
+            unsigned long long slept = 0;
+            (void)snprintf(
+                status, sizeof status, "%s/%s/status", path, task->d_name);
+            FILE *file = fopen(status, "re");
+            while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+                if (sscanf(line, "voluntary_ctxt_switches: %llu", &slept) ==
+                    1) {
+                    sum += slept;
+                }
+            }
+            if (file != NULL) {
+                (void)fclose(file);
+            }
+        }
+        if (tasks != NULL) {
+            (void)closedir(tasks);
         }
     }
-    free(ping.padding.data);
-}
-
-// rate_of checks that every event came once and says how fast.
-static double
-rate_of(const counted_t *counted)
-{
-    uint64_t n = counted->wanted;
-    if (counted->count != n || counted->sum != n * (n + 1) / 2) {
-        bench_fail("%" PRIu64 " of %" PRIu64 " events came", counted->count, n);
-    }
-    return (double)(n - 1) / (counted->last - counted->first);
-}
-
-static double
-bench_local(size_t size, uint64_t count)
-{
-    counted_t counted = {.wanted = count};
-    edri_node_t *node = edri_node_new(0, NULL);
-    edri_manager_t *manager = edri_node_manager(node, "sink");
-    counted.node = node;
-    (void)edri_manager_set_state(manager, &counted, NULL);
-    (void)edri_bench_ping_handle(manager, on_ping, EDRI_METHOD);
-    if (edri_node_start(node) != EDRI_OK) {
-        bench_fail("%s", edri_node_error(node));
-    }
-    edri_port_t *port = edri_node_port(node);
-    emit_all(port, size, count);
-    (void)edri_node_wait(node);
-    edri_port_destroy(&port);
-    edri_node_destroy(&node);
-    return rate_of(&counted);
-}
-
-typedef struct emitter {
-    const char *endpoint;
-    size_t size;
-    uint64_t count;
-} emitter_t;
-
-static int
-run_emitter(void *arg)
-{
-    emitter_t *self = arg;
-    edri_node_t *node = bench_node("emitter", self->endpoint);
-    edri_port_t *port = edri_node_port(node);
-    emit_all(port, self->size, self->count);
-    bool fine = edri_port_flush(port, 60000) == EDRI_OK;
-    edri_port_destroy(&port);
-    fine = edri_node_stop(node, 60000) == EDRI_OK && fine;
-    edri_node_destroy(&node);
-    return fine ? 0 : 1;
-}
-
-static double
-bench_through_switch(size_t size, uint64_t count)
-{
-    char endpoint[128];
-    pid_t hub = bench_switch(endpoint, sizeof endpoint);
-    emitter_t emitter = {endpoint, size, count};
-    counted_t counted = {.wanted = count};
-    edri_node_t *node = edri_node_new(0, NULL);
-    edri_manager_t *manager = edri_node_manager(node, "sink");
-    counted.node = node;
-    (void)edri_manager_set_state(manager, &counted, NULL);
-    (void)edri_bench_ping_handle(manager, on_ping, EDRI_METHOD);
-    (void)edri_node_set(node, "node.name", "sink");
-    (void)edri_node_set(node, "node.switch", endpoint);
-    if (edri_node_start(node) != EDRI_OK) {
-        bench_fail("%s", edri_node_error(node));
-    }
-    pid_t child = bench_fork(run_emitter, &emitter);
-    (void)edri_node_wait(node);
-    bench_join(child);
-    edri_node_destroy(&node);
-    (void)kill(hub, SIGTERM);
-    (void)waitpid(hub, NULL, 0);
-    return rate_of(&counted);
+    return sum;
 }
 
 // ----- the command
 
 static void
+print_json(const result_t *r)
+{
+    printf("{\"scenario\":\"%s\",\"against\":\"%s\",\"size\":%zu,"
+           "\"count\":%" PRIu64
+           ",\"events_per_s\":%.0f,\"baseline_per_s\":%.0f,\"ratio\":%.3f",
+        r->scenario, r->against, r->size, r->count, r->events_per_s,
+        r->baseline_per_s, r->ratio);
+    if (r->request) {
+        printf(",\"outstanding\":%u,\"p50_us\":%.1f,\"p99_us\":%.1f,"
+               "\"p999_us\":%.1f,\"baseline_p50_us\":%.1f,"
+               "\"baseline_p99_us\":%.1f,\"wakeups\":%.1f,"
+               "\"baseline_wakeups\":%.1f",
+            r->outstanding, r->mine.p50, r->mine.p99, r->mine.p999,
+            r->baseline.p50, r->baseline.p99, r->wakeups, r->baseline_wakeups);
+    }
+    if (r->peak_kib > 0) {
+        printf(",\"peak_kib\":%ld", r->peak_kib);
+    }
+    printf("}\n");
+}
+
+static void
+print_request(const result_t *r)
+{
+    printf("%s: %zu bytes, %" PRIu64 " round trips: p50 %.1f us, p99 %.1f us, "
+           "p99.9 %.1f us; %s p50 %.1f us, p99 %.1f us; ratio %.2f\n",
+        r->scenario, r->size, r->count, r->mine.p50, r->mine.p99, r->mine.p999,
+        r->against, r->baseline.p50, r->baseline.p99,
+        r->mine.p50 / r->baseline.p50);
+    if (r->outstanding > 1) {
+        printf("%u at a time: %.0f a second; %s %.0f a second; ratio %.2f\n",
+            r->outstanding, r->events_per_s, r->against, r->baseline_per_s,
+            r->ratio);
+    }
+    if (r->wakeups > 0) {
+        printf("threads woken for a round trip: %.1f", r->wakeups);
+        if (r->baseline_wakeups > 0) {
+            printf("; %s %.1f", r->against, r->baseline_wakeups);
+        }
+        printf("\n");
+    }
+}
+
+static void
 print_result(const result_t *r, bool json)
 {
     if (json) {
-        printf("{\"scenario\":\"%s\",\"size\":%zu,\"count\":%" PRIu64
-               ",\"events_per_s\":%.0f,\"baseline_per_s\":%.0f,\"ratio\":%.3f",
-            r->scenario, r->size, r->count, r->events_per_s, r->baseline_per_s,
-            r->ratio);
-        if (r->request) {
-            printf(",\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,"
-                   "\"baseline_p50_us\":%.1f",
-                r->mine.p50, r->mine.p99, r->mine.p999, r->baseline.p50);
-        }
-        if (r->peak_kib > 0) {
-            printf(",\"peak_kib\":%ld", r->peak_kib);
-        }
-        printf("}\n");
+        print_json(r);
     } else if (r->request) {
-        printf("%s: %zu bytes, %" PRIu64 " round trips: p50 %.1f us, p99 "
-               "%.1f us, p99.9 %.1f us; %s p50 %.1f us, p99 %.1f us; ratio "
-               "%.2f\n",
-            r->scenario, r->size, r->count, r->mine.p50, r->mine.p99,
-            r->mine.p999, r->beside, r->baseline.p50, r->baseline.p99,
-            r->ratio);
+        print_request(r);
     } else {
         printf("%s: %zu bytes, %" PRIu64 " events: %.0f a second; %s %.0f a "
                "second; ratio %.2f\n",
@@ -304,6 +254,126 @@ print_result(const result_t *r, bool json)
     }
 }
 
+// options_t is what stands behind the scenario's name.
+typedef struct options {
+    uint64_t size;
+    uint64_t count; // 0: as the scenario likes
+    bool json;
+    bool nats;            // beside NATS
+    uint64_t nodes;       // of fanout
+    uint64_t outstanding; // requests at a time
+    bool local;           // requests in one node
+    uint64_t open;        // tunnels at once
+    uint64_t stopped;     // seconds beside one whose reader stands
+    bool has_mode;        // then:
+    edri_workers_t mode;
+} options_t;
+
+// ----- scenarios
+
+static void
+run_local(const options_t *options, result_t *result)
+{
+    result->count = options->count > 0 ? options->count : 5000000;
+    result->baseline_per_s = raw_inproc(options->size, result->count);
+    result->events_per_s = bench_local(options->size, result->count);
+}
+
+// usual_count is less of what is large: some 2 GB at most.
+static uint64_t
+usual_count(const options_t *options, uint64_t usual)
+{
+    uint64_t most = (UINT64_C(2) << 30) / (options->size + 64);
+    usual = usual < most ? usual : most;
+    return options->count > 0 ? options->count : usual;
+}
+
+static void
+run_switch(const options_t *options, result_t *result)
+{
+    result->count = usual_count(options, 2000000);
+    result->against = options->nats ? "NATS" : "raw";
+    result->baseline_per_s = options->nats
+                                 ? nats_events(options->size, result->count, 1)
+                                 : raw_switch(options->size, result->count);
+    result->events_per_s = bench_through_switch(options->size, result->count);
+}
+
+static void
+run_fanout(const options_t *options, result_t *result)
+{
+    unsigned nodes = options->nodes > 0 ? (unsigned)options->nodes : 8;
+    if (!options->nats) {
+        bench_fail("fanout is measured beside NATS: --against nats");
+    }
+    result->count = usual_count(options, 500000);
+    result->against = "NATS";
+    result->baseline_per_s = nats_events(options->size, result->count, nodes);
+    result->events_per_s = bench_fanout(options->size, result->count, nodes);
+}
+
+static void
+run_request(const options_t *options, result_t *result)
+{
+    ask_t ask = {.size = options->size,
+        .count = options->count,
+        .outstanding =
+            options->outstanding > 0 ? (unsigned)options->outstanding : 1,
+        .local = options->local,
+        .nats = options->nats};
+    if (options->has_mode) {
+        bench_mode(options->mode, options->size, options->count, result);
+    } else if (ask.local && (ask.nats || ask.outstanding > 1)) {
+        bench_fail("--local goes alone: one at a time, beside raw inproc");
+    } else {
+        bench_request(&ask, result);
+    }
+}
+
+static void
+run_keys(const options_t *options, result_t *result)
+{
+    bench_keys(options->count > 0 ? options->count : 4000000, result);
+}
+
+static void
+run_tunnel(const options_t *options, result_t *result)
+{
+    if (options->stopped > 0) {
+        bench_beside(options->size, options->stopped, result);
+    } else {
+        bench_tunnel(
+            options->size, options->count > 0 ? options->count : 16384, result);
+    }
+}
+
+static const struct scenario {
+    const char *name;
+    void (*run)(const options_t *options, result_t *result);
+    size_t size;         // as a rule
+    const char *options; // of its own
+} scenarios[] = {
+    {"local", run_local, 64, ""},
+    {"switch", run_switch, 64, " --against"},
+    {"fanout", run_fanout, 64, " --against --nodes"},
+    {"request", run_request, 64, " --against --outstanding --local --mode"},
+    {"keys", run_keys, 64, ""},
+    {"tunnel", run_tunnel, 65536, " --open --stopped"},
+};
+
+static const struct scenario *
+find_scenario(const char *name)
+{
+    for (size_t i = 0; i < sizeof scenarios / sizeof scenarios[0]; i++) {
+        if (strcmp(scenarios[i].name, name) == 0) {
+            return &scenarios[i];
+        }
+    }
+    return NULL;
+}
+
+// ----- the command line
+
 static bool
 read_count(const char *text, uint64_t *number)
 {
@@ -312,98 +382,106 @@ read_count(const char *text, uint64_t *number)
     return end != text && *end == '\0' && *number >= 1;
 }
 
-typedef struct options {
-    uint64_t size;
-    uint64_t count;   // 0: as the scenario likes
-    uint64_t open;    // tunnels at once
-    uint64_t stopped; // seconds beside one whose reader stands
-    bool json;
-    bool has_mode; // then:
-    edri_workers_t mode;
-} options_t;
+// read_against reads what the baseline is.
+static bool
+read_against(const char *text, options_t *options)
+{
+    options->nats = strcmp(text, "nats") == 0;
+    return options->nats || strcmp(text, "raw") == 0;
+}
+
+// read_value reads an option that has a value.  Returns false when there is no such,
+// or the value does not fit.
+static bool
+read_value(const struct scenario *scenario, const char *name, const char *value,
+    options_t *options)
+{
+    char mine[32];
+    (void)snprintf(mine, sizeof mine, " %s", name);
+    if (strcmp(name, "--size") == 0) {
+        return read_count(value, &options->size) && options->size <= 8 << 20;
+    }
+    if (strcmp(name, "--count") == 0) {
+        return read_count(value, &options->count);
+    }
+    if (strstr(scenario->options, mine) == NULL) {
+        return false;
+    }
+    if (strcmp(name, "--mode") == 0) {
+        options->has_mode = bench_mode_read(value, &options->mode);
+        return options->has_mode;
+    }
+    uint64_t *number = strcmp(name, "--open") == 0      ? &options->open
+                       : strcmp(name, "--stopped") == 0 ? &options->stopped
+                       : strcmp(name, "--nodes") == 0   ? &options->nodes
+                       : strcmp(name, "--outstanding") == 0
+                           ? &options->outstanding
+                           : NULL;
+    return number != NULL
+               ? read_count(value, number) && *number <= 1000000
+               : strcmp(name, "--against") == 0 && read_against(value, options);
+}
 
 // read_options reads what stands behind the scenario's name.  Returns the first
 // argument that does not fit, or NULL.
 static const char *
-read_options(int argc, char **argv, options_t *options)
+read_options(const struct scenario *scenario, char **argv, options_t *options)
 {
-    for (int i = 2; i < argc; i++) {
-        bool more = i + 1 < argc;
-        if (strcmp(argv[i], "--json") == 0) {
+    for (; *argv != NULL; argv++) {
+        if (strcmp(*argv, "--json") == 0) {
             options->json = true;
-        } else if (strcmp(argv[i], "--size") == 0 && more &&
-                   read_count(argv[i + 1], &options->size) &&
-                   options->size <= 8 << 20) {
-            i++;
-        } else if (strcmp(argv[i], "--count") == 0 && more &&
-                   read_count(argv[i + 1], &options->count)) {
-            i++;
-        } else if (strcmp(argv[i], "--open") == 0 && more &&
-                   strcmp(argv[1], "tunnel") == 0 &&
-                   read_count(argv[i + 1], &options->open)) {
-            i++;
-        } else if (strcmp(argv[i], "--stopped") == 0 && more &&
-                   strcmp(argv[1], "tunnel") == 0 &&
-                   read_count(argv[i + 1], &options->stopped)) {
-            i++;
-        } else if (strcmp(argv[i], "--mode") == 0 && more &&
-                   strcmp(argv[1], "request") == 0 &&
-                   bench_mode_read(argv[i + 1], &options->mode)) {
-            options->has_mode = true;
-            i++;
+        } else if (strcmp(*argv, "--local") == 0 &&
+                   strstr(scenario->options, " --local") != NULL) {
+            options->local = true;
+        } else if (argv[1] != NULL &&
+                   read_value(scenario, argv[0], argv[1], options)) {
+            argv++;
         } else {
-            return argv[i];
+            return *argv;
         }
     }
     return NULL;
 }
 
+static int
+usage(void)
+{
+    fprintf(stderr,
+        "usage: edri bench local|switch|fanout|request|keys|tunnel "
+        "[--size BYTES] [--count N] [--json]\n"
+        "           switch:  --against raw|nats\n"
+        "           fanout:  --against nats, --nodes N\n"
+        "           request: --against raw|nats, --outstanding N; --local; "
+        "--mode method|threads:N|processes:N|fresh[:N]\n"
+        "           tunnel:  --open N, --stopped SECONDS\n"
+        "       edri bench --all [--runs N] [--out FILE]\n");
+    return 2;
+}
+
 int
 word_bench(int argc, char **argv)
 {
-    result_t result = {.scenario = argc > 1 ? argv[1] : "", .against = "raw"};
-    bool tunnel = strcmp(result.scenario, "tunnel") == 0;
-    options_t options = {.size = tunnel ? 65536 : 64};
-    const char *wrong = read_options(argc, argv, &options);
-    if (wrong != NULL) {
-        fprintf(stderr,
-            "edri bench: %s: --size N (to 8 MiB), --count N, --json, (of "
-            "request) --mode method|threads:N|processes:N|fresh[:N] or (of "
-            "tunnel) --open N, --stopped SECONDS is expected\n",
-            wrong);
-        return 2;
+    if (argc > 1 && strcmp(argv[1], "--all") == 0) {
+        return bench_all(argv + 2) ? 0 : usage();
     }
-    uint64_t size = options.size;
-    uint64_t count = options.count;
-    result.size = size;
-    if (strcmp(result.scenario, "local") == 0) {
-        result.count = count > 0 ? count : 5000000;
-        result.baseline_per_s = raw_inproc(size, result.count);
-        result.events_per_s = bench_local(size, result.count);
-    } else if (strcmp(result.scenario, "switch") == 0) {
-        result.count = count > 0 ? count : 2000000;
-        result.baseline_per_s = raw_switch(size, result.count);
-        result.events_per_s = bench_through_switch(size, result.count);
-    } else if (options.open > 0) {
+    const struct scenario *scenario = argc > 1 ? find_scenario(argv[1]) : NULL;
+    if (scenario == NULL) {
+        return usage();
+    }
+    options_t options = {.size = scenario->size};
+    const char *wrong = read_options(scenario, argv + 2, &options);
+    if (wrong != NULL) {
+        fprintf(stderr, "edri bench %s: %s does not fit here, or its value\n",
+            scenario->name, wrong);
+        return usage();
+    }
+    if (options.open > 0) {
         bench_tunnels(options.open, options.json);
         return 0;
-    } else if (options.stopped > 0) {
-        bench_beside(size, options.stopped, &result);
-    } else if (tunnel) {
-        bench_tunnel(size, count > 0 ? count : 16384, &result);
-    } else if (options.has_mode) {
-        bench_mode(options.mode, size, count, &result);
-    } else if (strcmp(result.scenario, "request") == 0) {
-        bench_request(size, count > 0 ? count : 10000, &result);
-    } else if (strcmp(result.scenario, "keys") == 0) {
-        bench_keys(count > 0 ? count : 4000000, &result);
-    } else {
-        fprintf(stderr,
-            "usage: edri bench local|switch|request|keys|tunnel [--size BYTES] "
-            "[--count N] [--mode MODE] [--open N] [--stopped SECONDS] "
-            "[--json]\n");
-        return 2;
     }
+    result_t result = {
+        .scenario = scenario->name, .against = "raw", .size = options.size};
+    scenario->run(&options, &result);
     if (result.ratio == 0) {
         result.ratio = result.events_per_s / result.baseline_per_s;
     }

@@ -27,11 +27,13 @@ typedef struct result {
     double events_per_s;
     double baseline_per_s;
     double ratio;
-    long peak_kib;      // of any process; 0: not measured
-    bool request;       // the rest counts
-    const char *beside; // what the baseline is
+    long peak_kib; // of any process; 0: not measured
+    bool request;  // the rest counts
     percentiles_t mine;
     percentiles_t baseline;
+    unsigned outstanding;    // requests at a time
+    double wakeups;          // threads woken for a round trip; 0: not counted
+    double baseline_wakeups; // of the baseline
 } result_t;
 
 double bench_now(void);
@@ -51,6 +53,13 @@ void bench_join(pid_t pid);
 // that both sides of a comparison have the same ones.
 void bench_pin(void);
 
+// bench_beside_us is the path of a program beside this one.
+void bench_beside_us(char *path, size_t size, const char *name);
+
+// bench_wakeups is how often threads of these processes have slept so far, and were
+// woken (man 5 proc: voluntary_ctxt_switches).
+uint64_t bench_wakeups(const pid_t *pids, size_t count);
+
 // bench_switch starts the edri-switch beside this program and gives its
 // endpoint.  bench_node makes a started node; NULL endpoint: alone.
 pid_t bench_switch(char *endpoint, size_t size);
@@ -62,11 +71,37 @@ double raw_inproc(size_t size, uint64_t count);
 double raw_switch(size_t size, uint64_t count);
 
 // raw_round_trips measures 'count' round trips DEALER → ROUTER → DEALER in
-// three processes into us[]; raw_begin starts the two others, raw_end stops.
+// three processes into us[], so many at a time, and returns the seconds of all;
+// raw_begin starts the two others, whose ids it gives, raw_end stops.
 typedef struct raw raw_t;
-raw_t *raw_begin(void);
-void raw_round_trips(raw_t *self, size_t size, double *us, size_t count);
+raw_t *raw_begin(size_t size, unsigned outstanding, pid_t pids[2]);
+double raw_round_trips(raw_t *self, double *us, size_t count);
 void raw_end(raw_t **self_p);
+
+// The same between two threads, over inproc, one at a time.
+typedef struct raw_pair raw_pair_t;
+raw_pair_t *raw_pair_begin(size_t size);
+double raw_pair_round_trips(raw_pair_t *self, double *us, size_t count);
+void raw_pair_end(raw_pair_t **self_p);
+
+// The same through a nats-server, and what it gives as publish and subscribe: messages
+// a second that come to all subscribers together.
+typedef struct nats nats_t;
+nats_t *nats_begin(size_t size, unsigned outstanding);
+double nats_round_trips(nats_t *self, double *us, size_t count);
+void nats_end(nats_t **self_p);
+double nats_events(size_t size, uint64_t count, unsigned subscribers);
+
+// bench_local, bench_through_switch and bench_fanout are events a second: in one node,
+// from one to another, and from one to several, all together.
+double bench_local(size_t size, uint64_t count);
+double bench_through_switch(size_t size, uint64_t count);
+double bench_fanout(size_t size, uint64_t count, unsigned nodes);
+
+// bench_all runs the scenarios that docs/performance.md shows, several times each, and
+// prints their medians as a table; the arguments end with NULL.  Returns false when
+// they are wrong.
+bool bench_all(char **arguments);
 
 // bench_keys measures the scenario 'keys': result->baseline_per_s is without
 // poisoned keys.
@@ -80,8 +115,15 @@ void bench_tunnel(size_t size, uint64_t count, result_t *result);
 void bench_tunnels(uint64_t count, bool json);
 void bench_beside(size_t size, uint64_t seconds, result_t *result);
 
-// bench_request measures the scenario 'request'.
-void bench_request(size_t size, uint64_t count, result_t *result);
+// bench_request measures the scenario 'request': between two nodes, or in one.
+typedef struct ask {
+    size_t size;
+    uint64_t count;       // 0: as usual
+    unsigned outstanding; // at a time
+    bool local;           // in one node; beside raw inproc
+    bool nats;            // beside NATS, not raw ZeroMQ
+} ask_t;
+void bench_request(const ask_t *ask, result_t *result);
 
 // bench_mode_read reads "method", "threads:N", "processes:N" or "fresh[:N]".
 bool bench_mode_read(const char *text, edri_workers_t *workers);

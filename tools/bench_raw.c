@@ -209,6 +209,9 @@ struct raw {
     pid_t echo;
     void *zmq;
     void *socket;
+    size_t size;
+    unsigned outstanding;
+    uint8_t *data;
 };
 
 static int
@@ -229,7 +232,7 @@ echo(void *arg)
 }
 
 raw_t *
-raw_begin(void)
+raw_begin(size_t size, unsigned outstanding, pid_t pids[2])
 {
     raw_t *self = calloc(1, sizeof *self);
     if (self == NULL) {
@@ -241,21 +244,34 @@ raw_begin(void)
     self->echo = bench_fork(echo, &self->hop);
     char ready[8];
     (void)zmq_recv(self->socket, ready, sizeof ready, 0);
+    self->size = size > sizeof(uint64_t) ? size : sizeof(uint64_t);
+    self->data = calloc(1, self->size);
+    self->outstanding = outstanding;
+    pids[0] = self->router;
+    pids[1] = self->echo;
     return self;
 }
 
-void
-raw_round_trips(raw_t *self, size_t size, double *us, size_t count)
+double
+raw_round_trips(raw_t *self, double *us, size_t count)
 {
-    uint8_t *data = calloc(1, size + 1);
+    double *start = calloc(count, sizeof *start);
+    uint64_t sent = 0;
+    uint64_t number = 0;
+    double begin = bench_now();
     for (size_t i = 0; i < count; i++) {
-        double start = bench_now();
-        (void)zmq_send(self->socket, "b", 1, ZMQ_SNDMORE);
-        (void)zmq_send(self->socket, data, size, 0);
-        (void)zmq_recv(self->socket, data, size, 0);
-        us[i] = (bench_now() - start) * 1e6;
+        for (; sent < count && sent - i < self->outstanding; sent++) {
+            memcpy(self->data, &sent, sizeof sent);
+            start[sent] = bench_now();
+            (void)zmq_send(self->socket, "b", 1, ZMQ_SNDMORE);
+            (void)zmq_send(self->socket, self->data, self->size, 0);
+        }
+        (void)zmq_recv(self->socket, self->data, self->size, 0);
+        memcpy(&number, self->data, sizeof number);
+        us[number] = (bench_now() - start[number]) * 1e6;
     }
-    free(data);
+    free(start);
+    return bench_now() - begin;
 }
 
 void
@@ -271,5 +287,73 @@ raw_end(raw_t **self_p)
     (void)zmq_setsockopt(self->socket, ZMQ_LINGER, &zero, sizeof zero);
     zmq_close(self->socket);
     zmq_ctx_term(self->zmq);
+    free(self->data);
+    free(self);
+}
+
+// ----- round trips in a process
+
+struct raw_pair {
+    void *zmq;
+    void *socket;
+    pthread_t thread;
+    size_t size;
+    uint8_t *data;
+};
+
+static void *
+echo_pair(void *arg)
+{
+    raw_pair_t *self = arg;
+    void *socket = open_socket(self->zmq, ZMQ_PAIR, NULL);
+    zmq_msg_t message;
+    (void)zmq_connect(socket, "inproc://pair");
+    (void)zmq_msg_init(&message);
+    while (zmq_msg_recv(&message, socket, 0) > 0) {
+        (void)zmq_msg_send(&message, socket, 0);
+    }
+    (void)zmq_msg_close(&message);
+    zmq_close(socket);
+    return NULL;
+}
+
+raw_pair_t *
+raw_pair_begin(size_t size)
+{
+    raw_pair_t *self = calloc(1, sizeof *self);
+    self->zmq = zmq_ctx_new();
+    self->socket = open_socket(self->zmq, ZMQ_PAIR, NULL);
+    self->size = size > 0 ? size : 1;
+    self->data = calloc(1, self->size);
+    (void)zmq_bind(self->socket, "inproc://pair");
+    if (pthread_create(&self->thread, NULL, echo_pair, self) != 0) {
+        bench_fail("no thread");
+    }
+    return self;
+}
+
+double
+raw_pair_round_trips(raw_pair_t *self, double *us, size_t count)
+{
+    double begin = bench_now();
+    for (size_t i = 0; i < count; i++) {
+        double start = bench_now();
+        (void)zmq_send(self->socket, self->data, self->size, 0);
+        (void)zmq_recv(self->socket, self->data, self->size, 0);
+        us[i] = (bench_now() - start) * 1e6;
+    }
+    return bench_now() - begin;
+}
+
+void
+raw_pair_end(raw_pair_t **self_p)
+{
+    raw_pair_t *self = *self_p;
+    *self_p = NULL;
+    (void)zmq_send(self->socket, "", 0, 0); // it ends
+    (void)pthread_join(self->thread, NULL);
+    zmq_close(self->socket);
+    zmq_ctx_term(self->zmq);
+    free(self->data);
     free(self);
 }
