@@ -230,13 +230,16 @@ attached(const chunk_t *chunk)
 // window_open says whether a frame may go.  Until a link whose switch has died
 // is known as lost, its socket takes nothing: what is queued waits then.
 static bool
-window_open(const link_t *link)
+window_open(link_t *link)
 {
     int events = 0;
     size_t size = sizeof events;
-    return link->session.state == SESSION_UP &&
-           link->sent - link->taken < WINDOW &&
-           zmq_getsockopt(link->socket, ZMQ_EVENTS, &events, &size) == 0 &&
+    if (link->session.state != SESSION_UP ||
+        link->sent - link->taken >= WINDOW) {
+        return false;
+    }
+    ear_touch(&link->ear);
+    return zmq_getsockopt(link->socket, ZMQ_EVENTS, &events, &size) == 0 &&
            (events & ZMQ_POLLOUT) != 0;
 }
 

@@ -41,6 +41,9 @@ ipc_bind(router_t *router)
         zmq_setsockopt(router->ipc, ZMQ_ROUTER_MANDATORY, &one, sizeof one) ==
             0 &&
         zmq_bind(router->ipc, endpoint) == 0;
+    if (fine) {
+        ear_open(&router->ipc_ear, router->ipc);
+    }
     return fine ? EDRI_OK : EDRI_SYSTEM;
 }
 
@@ -60,6 +63,7 @@ static bool
 send_to(router_t *router, const uint8_t *routing, size_t size,
     const head_t *head, bool more)
 {
+    ear_touch(&router->ipc_ear);
     if (zmq_send(router->ipc, routing, size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
         return false;
     }
@@ -514,6 +518,7 @@ ipc_read(router_t *router)
         uint8_t routing[sizeof((slot_t *)0)->routing];
         int size = zmq_recv(router->ipc, routing, sizeof routing, ZMQ_DONTWAIT);
         if (size < 0) {
+            ear_empty(&router->ipc_ear);
             return;
         }
         zmq_msg_t parts[FRAME_PARTS_MAX];

@@ -45,6 +45,7 @@ link_send_head(link_t *self, head_t *head, bool more)
         return EDRI_STATE;
     }
     head->taken = self->received;
+    ear_touch(&self->ear);
     zmq_msg_t message;
     (void)zmq_msg_init_size(&message, head_size(head));
     (void)head_write(head, zmq_msg_data(&message));
@@ -170,6 +171,7 @@ open_socket(link_t *self)
         close_socket(self, 0);
         return;
     }
+    ear_open(&self->ear, self->socket);
     say_hello(self);
 }
 
@@ -303,6 +305,7 @@ link_read(link_t *self)
             (void)zmq_msg_close(&part);
         }
         if (count == 0) {
+            ear_empty(&self->ear);
             break;
         }
         messages++;

@@ -597,6 +597,7 @@ on_answer(link_t *self, const Edri__Link__Answer *answer)
     size_t size = edri__link__answer__get_packed_size(answer);
     uint8_t *packed = mem_resize(NULL, size + 1);
     (void)edri__link__answer__pack(answer, packed);
+    ear_touch(&self->router->pipe_ear);
     (void)zmq_send(self->router->pipe, "ANSWER", 6, ZMQ_SNDMORE | ZMQ_DONTWAIT);
     (void)zmq_send(self->router->pipe, packed, size, ZMQ_DONTWAIT);
     free(packed);

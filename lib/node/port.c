@@ -57,6 +57,7 @@ static void
 ring_router(edri_port_t *self, const void *data, size_t size)
 {
     // Room is never short: one message per armed box, and the router reads.
+    ear_touch(&self->ear);
     (void)zmq_send(self->other_end, data, size, ZMQ_DONTWAIT);
 }
 
@@ -73,6 +74,7 @@ hear(edri_port_t *self)
         self->flushed = self->flushed || word == BELL_FLUSH;
         self->quit = self->quit || word == BELL_QUIT;
     }
+    ear_empty(&self->ear);
 }
 
 // wait_any waits for any word of the router, or one of the other items.
@@ -80,13 +82,16 @@ static edri_err_t
 wait_any(edri_port_t *self, zmq_pollitem_t *items, int items_count,
     int64_t deadline_ms)
 {
+    ear_t *ears[EARS_MAX] = {&self->ear};
     items[0] = (zmq_pollitem_t){self->other_end, 0, ZMQ_POLLIN, 0};
     long wait = -1;
     if (deadline_ms >= 0) {
         int64_t left = deadline_ms - clock_ms();
         wait = left > 0 ? (long)left : 0;
     }
-    int count = zmq_poll(items, items_count, wait);
+    int count = items_count <= EARS_MAX
+                    ? ears_poll(ears, items, items_count, wait)
+                    : zmq_poll(items, items_count, wait);
     if (count > 0 && items[0].revents != 0) {
         hear(self);
     }
@@ -216,8 +221,11 @@ connect_router(edri_port_t *self)
     uint8_t routing[PORT_ROUTING_SIZE] = {'P'};
     memcpy(routing + 1, &self->number, 2);
     memcpy(routing + 3, &self->serial, 4);
-    return self->other_end != NULL &&
-           zmq_setsockopt(self->other_end, ZMQ_LINGER, &zero, sizeof zero) ==
+    if (self->other_end == NULL) {
+        return false;
+    }
+    ear_open(&self->ear, self->other_end);
+    return zmq_setsockopt(self->other_end, ZMQ_LINGER, &zero, sizeof zero) ==
                0 &&
            zmq_setsockopt(self->other_end, ZMQ_SNDHWM, &zero, sizeof zero) ==
                0 &&

@@ -22,6 +22,7 @@
 #include "base/box.h"
 #include "base/map.h"
 #include "edri/port.h"
+#include "node/ear.h"
 #include "node/node.h"
 #include "node/reader.h"
 #include "node/types.h"
@@ -116,6 +117,7 @@ struct edri_port {
     box_t *in;  // from the router
     const bell_t *bell;
     void *other_end; // the bell's: a DEALER; in a worker's process the worker
+    ear_t ear;       // of the DEALER
     // set before attaching, read by the router
     const char *manager; // name; NULL: no demands
     const demand_t *demands;

@@ -43,6 +43,7 @@ router_tell(
     char *text = str_vprintf(format, args);
     va_end(args);
     uint32_t code = err;
+    ear_touch(&self->pipe_ear);
     (void)zmq_send(self->pipe, word, strlen(word), ZMQ_SNDMORE | ZMQ_DONTWAIT);
     (void)zmq_send(self->pipe, &code, sizeof code, ZMQ_SNDMORE | ZMQ_DONTWAIT);
     (void)zmq_send(self->pipe, text, strlen(text), ZMQ_DONTWAIT);
@@ -134,6 +135,7 @@ read_bells(router_t *self)
         uint8_t word[16];
         int size = zmq_recv(self->ports, routing, sizeof routing, ZMQ_DONTWAIT);
         if (size < 0) {
+            ear_empty(&self->ports_ear);
             return;
         }
         int length = zmq_recv(self->ports, word, sizeof word, ZMQ_DONTWAIT);
@@ -331,6 +333,7 @@ read_pipe(router_t *self)
     char word[16] = "";
     int size = zmq_recv(self->pipe, word, sizeof word - 1, ZMQ_DONTWAIT);
     if (size < 0) {
+        ear_empty(&self->pipe_ear);
         return;
     }
     if (streq(word, "OPEN")) {
@@ -454,17 +457,20 @@ router_step(router_t *self, bool may_wait)
         {self->ipc, self->ipc == NULL ? -1 : 0,
             self->ipc == NULL ? 0 : ZMQ_POLLIN, 0},
     };
+    ear_t *ears[3 + LINKS_MAX] = {&self->pipe_ear, &self->ports_ear,
+        self->ipc != NULL ? &self->ipc_ear : NULL};
     unsigned links[3 + LINKS_MAX] = {0};
     int count = 3;
     for (unsigned i = 0; i < self->link_count; i++) {
         if (self->links[i].socket != NULL) {
             links[count] = i;
+            ears[count] = &self->links[i].ear;
             items[count++] =
                 (zmq_pollitem_t){self->links[i].socket, 0, ZMQ_POLLIN, 0};
         }
     }
     long wait = may_wait ? time_to_wait(self) : 0;
-    if (zmq_poll(items, count, wait) < 0 && zmq_errno() != EINTR) {
+    if (ears_poll(ears, items, count, wait) < 0 && zmq_errno() != EINTR) {
         edri_log_error(
             "ROUTER-POLL", "error=\"%s\"", zmq_strerror(zmq_errno()));
         return false;
@@ -504,7 +510,11 @@ router_open(router_t *self)
     self->pipe = zmq_socket(node->zmq, ZMQ_PAIR);
     (void)zmq_setsockopt(self->pipe, ZMQ_LINGER, &zero, sizeof zero);
     (void)zmq_connect(self->pipe, NODE_PIPE_ENDPOINT);
+    ear_open(&self->pipe_ear, self->pipe);
     self->ports = bind_ports(node);
+    if (self->ports != NULL) {
+        ear_open(&self->ports_ear, self->ports);
+    }
     edri_err_t err = self->ports != NULL ? ipc_bind(self) : EDRI_SYSTEM;
     if (err != EDRI_OK) {
         router_tell(self, "ERROR", err, "node.ipc %s: %s",

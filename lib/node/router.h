@@ -522,6 +522,7 @@ struct link {
     unsigned index;
     char *endpoint;
     void *socket; // DEALER; NULL: no session
+    ear_t ear;    // its
     session_t session;
     handshake_t shake;
     uint64_t generation; // of the newest Demand
@@ -595,9 +596,12 @@ typedef enum handing {
 struct router {
     edri_node_t *node;
     pthread_t thread;
-    void *ports;          // ROUTER, inproc
-    void *ipc;            // ROUTER, ipc; NULL: none
-    void *pipe;           // PAIR to the node
+    void *ports;    // ROUTER, inproc
+    void *ipc;      // ROUTER, ipc; NULL: none
+    void *pipe;     // PAIR to the node
+    ear_t pipe_ear; // of these
+    ear_t ports_ear;
+    ear_t ipc_ear;
     map_t *slots;         // number → slot_t
     map_t *routes;        // type → route_t
     map_t *remotes;       // life → remote_t

@@ -194,6 +194,7 @@ slot_chunk_done(slot_t *self, chunk_t **chunk_p)
 void
 slot_ring(slot_t *self, char word)
 {
+    ear_touch(&self->router->ports_ear);
     // An unknown peer is one that has just gone: nothing to ring.
     if (zmq_send(self->router->ports, self->routing, self->routing_size,
             ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0) {

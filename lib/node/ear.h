@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// node/ear.h - waiting for ZeroMQ sockets, with few system calls.
+//
+// DESIGN
+// zmq_poll asks every socket twice for its events, and each question is two system
+// calls, whether anything has happened there or not.  But a socket's descriptor
+// (ZMQ_FD, man zmq_getsockopt) becomes readable when something happens to it, unless
+// a call on the socket has dealt with that on its way.  So: after a call on a socket
+// it is asked once before its thread sleeps, unless the call was a receive that found
+// nothing; else its descriptor is enough.
+
+#ifndef NODE_EAR_H
+#define NODE_EAR_H
+
+#include <stdbool.h>
+#include <zmq.h>
+
+// ear_t is one socket of the thread that uses it.
+typedef struct ear {
+    void *socket; // NULL: it is not open
+    int fd;       // -1: it has none
+    bool touched; // something was done with the socket since it was found empty
+} ear_t;
+
+// ear_open begins to wait for a socket, which stays the caller's.
+void ear_open(ear_t *self, void *socket);
+
+// ear_touch notes that something is about to be done with it, or was.
+static inline void
+ear_touch(ear_t *self)
+{
+    self->touched = true;
+}
+
+// ear_empty notes that a receive has just found nothing.
+static inline void
+ear_empty(ear_t *self)
+{
+    self->touched = false;
+}
+
+// Items of ears_poll, at most.
+#define EARS_MAX 16
+
+// ears_poll waits as zmq_poll does.  items[i] is ears[i] (its socket, ZMQ_POLLIN), or,
+// where that is NULL, a descriptor.  A socket may be said to be readable and have
+// nothing.  Returns how many are, 0 when the time is over, -1 with errno.
+int ears_poll(
+    ear_t *const *ears, zmq_pollitem_t *items, int count, long wait_ms);
+
+#endif
