@@ -18,7 +18,7 @@
 // Limits (docs/protocol.md).
 #define WIRE_BATCH_MAX    (64 * 1024)  // a frame's batch, in bytes
 #define WIRE_MESSAGE_MAX  (256 * 1024) // a ZeroMQ message on TCP
-#define WIRE_INLINE_MAX   (8 * 1024)   // a larger body is an attachment
+#define WIRE_INLINE_MAX   (24 * 1024)  // a larger body is an attachment
 #define WIRE_BODY_MAX     (1024u * 1024 * 1024) // hard limit of a body
 #define WIRE_TYPES_MAX    16                    // distinct types in a frame
 #define WIRE_TEXT_MAX     4096                  // an error's text

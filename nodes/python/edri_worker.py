@@ -54,7 +54,7 @@ OBSERVED = 0x1000
 LAST = 0x2000
 PROGRESS = 0x8000
 
-INLINE_MAX = 8 * 1024
+INLINE_MAX = 24 * 1024
 TEXT_MAX = 4096
 WINDOW = 64  # frames of events that the node has not taken
 PROGRESS_S = 0.05

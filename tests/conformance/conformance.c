@@ -131,7 +131,7 @@ a_handler_may_ask(site_t *site, edri_workers_t workers)
     duty_do_reply_free(&done);
 }
 
-static const size_t sizes[] = {0, 8192, 8193, 200 << 10, 3 << 20};
+static const size_t sizes[] = {0, 24 << 10, (24 << 10) + 1, 200 << 10, 3 << 20};
 
 static void
 its_hook_has_been_called(site_t *site, edri_workers_t workers)

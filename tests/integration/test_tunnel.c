@@ -247,7 +247,7 @@ echo_some(place_t *place, Pipe__Way way)
     edri_tunnel_t *tunnel = open_bytes(place, way);
     edri_bytes_t bytes;
     static const size_t sizes[] = {
-        0, 1, 100, 8192, 8193, 70000, 200000, 3000000};
+        0, 1, 100, 24576, 24577, 70000, 200000, 3000000};
     size_t count = sizeof sizes / sizeof sizes[0];
     uint8_t *data = mem_new(3000000);
     for (size_t i = 0; i < 3000000; i++) {
