@@ -202,10 +202,13 @@ print_json(const result_t *r)
     if (r->request) {
         printf(",\"outstanding\":%u,\"p50_us\":%.1f,\"p99_us\":%.1f,"
                "\"p999_us\":%.1f,\"baseline_p50_us\":%.1f,"
-               "\"baseline_p99_us\":%.1f,\"wakeups\":%.1f,"
-               "\"baseline_wakeups\":%.1f",
+               "\"baseline_p99_us\":%.1f",
             r->outstanding, r->mine.p50, r->mine.p99, r->mine.p999,
-            r->baseline.p50, r->baseline.p99, r->wakeups, r->baseline_wakeups);
+            r->baseline.p50, r->baseline.p99);
+    }
+    if (r->wakeups > 0) {
+        printf(",\"wakeups\":%.1f,\"baseline_wakeups\":%.1f", r->wakeups,
+            r->baseline_wakeups);
     }
     if (r->peak_kib > 0) {
         printf(",\"peak_kib\":%ld", r->peak_kib);
