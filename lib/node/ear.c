@@ -3,6 +3,7 @@
 
 #include "node/ear.h"
 
+#include <limits.h>
 #include <poll.h>
 #include <stddef.h>
 
@@ -48,13 +49,26 @@ from_poll(short events)
 
 // all_have_descriptors says whether plain poll can do it.
 static bool
-all_have_descriptors(ear_t *const *ears, int count)
+all_have_descriptors(ear_t *const *ears, const zmq_pollitem_t *items, int count)
 {
     bool all = true;
     for (int i = 0; i < count && all; i++) {
-        all = ears[i] == NULL || (ears[i]->socket != NULL && ears[i]->fd >= 0);
+        all = ears[i] != NULL ? ears[i]->socket != NULL && ears[i]->fd >= 0
+                              : items[i].socket == NULL;
     }
     return all;
+}
+
+// poll_all lets libzmq do it, which looks at all sockets on its way.
+static int
+poll_all(ear_t *const *ears, zmq_pollitem_t *items, int count, long wait_ms)
+{
+    for (int i = 0; i < count; i++) {
+        if (ears[i] != NULL) {
+            ear_touch(ears[i]);
+        }
+    }
+    return zmq_poll(items, count, wait_ms);
 }
 
 int
@@ -62,9 +76,10 @@ ears_poll(ear_t *const *ears, zmq_pollitem_t *items, int count, long wait_ms)
 {
     struct pollfd fds[EARS_MAX];
     int readable = 0;
-    if (!all_have_descriptors(ears, count)) {
-        return zmq_poll(items, count, wait_ms);
+    if (!all_have_descriptors(ears, items, count)) {
+        return poll_all(ears, items, count, wait_ms);
     }
+    int wait = wait_ms < INT_MAX ? (int)wait_ms : INT_MAX;
     for (int i = 0; i < count; i++) {
         bool now = ears[i] != NULL && is_readable(ears[i]);
         items[i].revents = now ? ZMQ_POLLIN : 0;
@@ -74,7 +89,7 @@ ears_poll(ear_t *const *ears, zmq_pollitem_t *items, int count, long wait_ms)
                                        to_poll(items[i].events), 0};
     }
     // What is readable already does not hide the others.
-    int found = poll(fds, (nfds_t)count, readable > 0 ? 0 : (int)wait_ms);
+    int found = poll(fds, (nfds_t)count, readable > 0 ? 0 : wait);
     if (found < 0 && readable == 0) {
         return -1;
     }

@@ -12,6 +12,7 @@
 #ifndef NODE_EAR_H
 #define NODE_EAR_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <zmq.h>
 
@@ -32,18 +33,18 @@ ear_touch(ear_t *self)
     self->touched = true;
 }
 
-// ear_empty notes that a receive has just found nothing.
+// ear_empty notes that a receive has just failed: as a rule there was nothing.
 static inline void
 ear_empty(ear_t *self)
 {
-    self->touched = false;
+    self->touched = self->touched && zmq_errno() != EAGAIN;
 }
 
 // Items of ears_poll, at most.
 #define EARS_MAX 16
 
 // ears_poll waits as zmq_poll does.  items[i] is ears[i] (its socket, ZMQ_POLLIN), or,
-// where that is NULL, a descriptor.  A socket may be said to be readable and have
+// where that is NULL, a descriptor, or another socket: then all are zmq_poll's.  A socket may be said to be readable and have
 // nothing.  Returns how many are, 0 when the time is over, -1 with errno.
 int ears_poll(
     ear_t *const *ears, zmq_pollitem_t *items, int count, long wait_ms);

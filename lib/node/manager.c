@@ -231,7 +231,6 @@ sleep_on(edri_manager_t *self, bool may_wait)
     if (self->port->heard != NULL || self->port->starved) {
         tunnels_call(self->port);
     }
-    spares_tend(&self->spares, clock_ms());
     int64_t until = port_deadline(self->port);
     int64_t next_ms = agenda_next(self->agenda);
     if (self->watch_ms >= 0 && self->watch_ms < next_ms) {
@@ -270,6 +269,7 @@ manager_step(edri_manager_t *self, bool may_wait)
     if (self->now->pool_count > 0 || self->ending != NULL) {
         pools_watch(self);
     }
+    spares_tend(&self->spares, clock_ms());
     // What has come meanwhile may be more urgent than what waits.
     bool ready = agenda_next(self->agenda) == 0;
     if ((!ready || port_has_load(self->port)) &&

@@ -89,6 +89,9 @@ wait_any(edri_port_t *self, zmq_pollitem_t *items, int items_count,
         int64_t left = deadline_ms - clock_ms();
         wait = left > 0 ? (long)left : 0;
     }
+    if (items_count > EARS_MAX) {
+        ear_touch(&self->ear);
+    }
     int count = items_count <= EARS_MAX
                     ? ears_poll(ears, items, items_count, wait)
                     : zmq_poll(items, items_count, wait);

@@ -334,6 +334,7 @@ turn_load(edri_manager_t *self)
                      (env.flags & WIRE_OBSERVED) == 0;
         if (reply || tunnel) { // tunnels have been heard, or there are none
             if (reply && !self->replies_done) {
+                put_given(self); // its callback may take long
                 port_answer(self->port, &at);
             }
             done += at.item.len;

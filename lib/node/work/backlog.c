@@ -5,8 +5,7 @@
 // Each shift sleeps by itself, so that who has to go is not passed over by others.
 // Threads sleep on a semaphore, not on a condition: glibc up to 2.40 can lose a
 // signal when several threads wait for one condition (bug 25847).  Whoever makes
-// something ready takes one sleeper off the count and posts; a post for a sleeper
-// that has just woken by itself only makes the next one look in vain.  Only one is
+// something ready takes one sleeper off the count and posts.  Only one is
 // on its way up at a time: it wakes the next when it has looked, if there is more
 // (D. Vyukov, "Scalable Go Scheduler Design Doc", 2012).  So a wake-up costs as
 // often as threads change, not for every job.
@@ -226,6 +225,15 @@ sleep_until(sem_t *sem, int64_t due_ms, int64_t now_ms)
     return sem_clockwait(sem, CLOCK_MONOTONIC, &until) == 0;
 }
 
+// take_post takes the post of who was relieved just when its time was over: it is there
+// or about to be, and would be taken for another one's.
+static void
+take_post(sem_t *sem)
+{
+    while (sem_wait(sem) != 0) {
+    }
+}
+
 // await waits, without the lock, until something is put, done or due; until
 // until_ms at the latest.
 static void
@@ -246,6 +254,8 @@ await(backlog_t *self, shift_t *shift, int64_t now_ms, int64_t until_ms)
     shift->waking = false;
     if (!posted && *count > 0) {
         (*count)--;
+    } else if (!posted) {
+        take_post(keeps ? &shift->clock : &shift->more);
     }
     if (keeps) {
         shift->timer_ms = INT64_MAX; // whoever is next sees to what is left

@@ -60,12 +60,16 @@ take_spare(spares_t *self, size_t size)
 {
     take_back(self);
     job_t *job = self->first;
-    if (job == NULL || job->room < size) {
-        self->least = job == NULL ? 0 : self->least;
+    if (job == NULL) {
+        self->least = 0;
         return NULL;
     }
     self->first = job->next;
     self->count -= self->count > 0;
+    if (job->room < size) { // a larger one takes its place
+        free(job);
+        return NULL;
+    }
     size_t left = self->count + atomic_load(&self->back_count);
     self->least = left < self->least ? left : self->least;
     return job;
