@@ -61,18 +61,31 @@ rate_of(const counted_t *counted)
     return (double)(n - 1) / (counted->last - counted->first);
 }
 
+// start_sink starts a node that counts what comes; 'name' and 'endpoint' are NULL where
+// it is alone.
+static edri_node_t *
+start_sink(counted_t *counted, const char *name, const char *endpoint)
+{
+    edri_node_t *node = edri_node_new(0, NULL);
+    edri_manager_t *manager = edri_node_manager(node, "sink");
+    counted->node = node;
+    (void)edri_manager_set_state(manager, counted, NULL);
+    (void)edri_bench_ping_handle(manager, on_ping, EDRI_METHOD);
+    if (endpoint != NULL) {
+        (void)edri_node_set(node, "node.name", name);
+        (void)edri_node_set(node, "node.switch", endpoint);
+    }
+    if (edri_node_start(node) != EDRI_OK) {
+        bench_fail("%s", edri_node_error(node));
+    }
+    return node;
+}
+
 double
 bench_local(size_t size, uint64_t count)
 {
     counted_t counted = {.wanted = count};
-    edri_node_t *node = edri_node_new(0, NULL);
-    edri_manager_t *manager = edri_node_manager(node, "sink");
-    counted.node = node;
-    (void)edri_manager_set_state(manager, &counted, NULL);
-    (void)edri_bench_ping_handle(manager, on_ping, EDRI_METHOD);
-    if (edri_node_start(node) != EDRI_OK) {
-        bench_fail("%s", edri_node_error(node));
-    }
+    edri_node_t *node = start_sink(&counted, NULL, NULL);
     edri_port_t *port = edri_node_port(node);
     emit_all(port, size, count);
     (void)edri_node_wait(node);
@@ -108,16 +121,7 @@ bench_through_switch(size_t size, uint64_t count)
     pid_t hub = bench_switch(endpoint, sizeof endpoint);
     emitter_t emitter = {endpoint, size, count};
     counted_t counted = {.wanted = count};
-    edri_node_t *node = edri_node_new(0, NULL);
-    edri_manager_t *manager = edri_node_manager(node, "sink");
-    counted.node = node;
-    (void)edri_manager_set_state(manager, &counted, NULL);
-    (void)edri_bench_ping_handle(manager, on_ping, EDRI_METHOD);
-    (void)edri_node_set(node, "node.name", "sink");
-    (void)edri_node_set(node, "node.switch", endpoint);
-    if (edri_node_start(node) != EDRI_OK) {
-        bench_fail("%s", edri_node_error(node));
-    }
+    edri_node_t *node = start_sink(&counted, "sink", endpoint);
     pid_t child = bench_fork(run_emitter, &emitter);
     (void)edri_node_wait(node);
     bench_join(child);
@@ -143,14 +147,8 @@ run_sink(void *arg)
     counted_t counted = {.wanted = self->count};
     char name[32];
     (void)snprintf(name, sizeof name, "sink-%u", self->number);
-    edri_node_t *node = edri_node_new(0, NULL);
-    edri_manager_t *manager = edri_node_manager(node, "sink");
-    counted.node = node;
-    (void)edri_manager_set_state(manager, &counted, NULL);
-    (void)edri_bench_ping_handle(manager, on_ping, EDRI_METHOD);
-    (void)edri_node_set(node, "node.name", name);
-    (void)edri_node_set(node, "node.switch", self->endpoint);
-    if (edri_node_start(node) != EDRI_OK || write(self->fd, "r", 1) != 1) {
+    edri_node_t *node = start_sink(&counted, name, self->endpoint);
+    if (write(self->fd, "r", 1) != 1) {
         return 1;
     }
     (void)edri_node_wait(node);
