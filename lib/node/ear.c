@@ -17,9 +17,8 @@ ear_open(ear_t *self, void *socket)
     }
 }
 
-// is_readable asks a socket that was touched.
-static bool
-is_readable(ear_t *self)
+bool
+ear_look(ear_t *self)
 {
     int events = 0;
     size_t size = sizeof events;
@@ -71,8 +70,26 @@ poll_all(ear_t *const *ears, zmq_pollitem_t *items, int count, long wait_ms)
     return zmq_poll(items, count, wait_ms);
 }
 
+// sleep_on polls, without the helm if it sleeps.
+static int
+sleep_on(struct pollfd *fds, int count, int wait_ms, helm_t *helm)
+{
+    bool away = helm != NULL && wait_ms != 0;
+    if (away && !helm_sleep(helm)) {
+        wait_ms = 0;
+    }
+    int found = poll(fds, (nfds_t)count, wait_ms);
+    int error = errno;
+    if (away) {
+        helm_take(helm);
+    }
+    errno = error;
+    return found;
+}
+
 int
-ears_poll(ear_t *const *ears, zmq_pollitem_t *items, int count, long wait_ms)
+ears_poll(ear_t *const *ears, zmq_pollitem_t *items, int count, long wait_ms,
+    helm_t *helm)
 {
     struct pollfd fds[EARS_MAX];
     int readable = 0;
@@ -81,7 +98,7 @@ ears_poll(ear_t *const *ears, zmq_pollitem_t *items, int count, long wait_ms)
     }
     int wait = wait_ms < INT_MAX ? (int)wait_ms : INT_MAX;
     for (int i = 0; i < count; i++) {
-        bool now = ears[i] != NULL && is_readable(ears[i]);
+        bool now = ears[i] != NULL && ear_look(ears[i]);
         items[i].revents = now ? ZMQ_POLLIN : 0;
         readable += now;
         fds[i] = ears[i] != NULL ? (struct pollfd){ears[i]->fd, POLLIN, 0}
@@ -89,7 +106,7 @@ ears_poll(ear_t *const *ears, zmq_pollitem_t *items, int count, long wait_ms)
                                        to_poll(items[i].events), 0};
     }
     // What is readable already does not hide the others.
-    int found = poll(fds, (nfds_t)count, readable > 0 ? 0 : wait);
+    int found = sleep_on(fds, count, readable > 0 ? 0 : wait, helm);
     if (found < 0 && readable == 0) {
         return -1;
     }

@@ -16,6 +16,8 @@
 #include <stdbool.h>
 #include <zmq.h>
 
+#include "node/helm.h"
+
 // ear_t is one socket of the thread that uses it.
 typedef struct ear {
     void *socket; // NULL: it is not open
@@ -40,13 +42,18 @@ ear_empty(ear_t *self)
     self->touched = self->touched && zmq_errno() != EAGAIN;
 }
 
+// ear_look says whether a socket that was touched is readable; of others their
+// descriptor says so.
+bool ear_look(ear_t *self);
+
 // Items of ears_poll, at most.
 #define EARS_MAX 16
 
 // ears_poll waits as zmq_poll does.  items[i] is ears[i] (its socket, ZMQ_POLLIN), or,
 // where that is NULL, a descriptor, or another socket: then all are zmq_poll's.  A socket may be said to be readable and have
-// nothing.  Returns how many are, 0 when the time is over, -1 with errno.
-int ears_poll(
-    ear_t *const *ears, zmq_pollitem_t *items, int count, long wait_ms);
+// nothing.  Whoever has the helm while this sleeps (NULL: nobody) may call the sockets;
+// see there.  Returns how many are, 0 when the time is over, -1 with errno.
+int ears_poll(ear_t *const *ears, zmq_pollitem_t *items, int count,
+    long wait_ms, helm_t *helm);
 
 #endif

@@ -172,7 +172,7 @@ port_put(edri_port_t *self, envelope_t *env, const content_t *body)
         pack_body(body, place);
     }
     if (box_close(self->out)) {
-        port_ring(self, NULL, 0);
+        port_filled(self);
     }
 }
 
@@ -456,7 +456,9 @@ begin_request(edri_port_t *self, const edri_type_t *type,
         ask_waits(self, ask);
     }
     content_t body = {.message = message};
+    self->soon = ask->waits;
     err = send_event(self, type, ref, &env, &body, false, ask->deadline_ms);
+    self->soon = false;
     if (err != EDRI_OK) {
         ask_drop(self, ask);
     } else {

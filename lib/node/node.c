@@ -90,6 +90,7 @@ edri_node_new(int argc, char **argv)
     drops_init(&self->drops);
     letters_init(&self->letters);
     learned_init(&self->learned);
+    helm_init(&self->helm);
     self->types = shared_map_new();
     self->ports = shared_map_new();
     self->life = life_new();
@@ -163,6 +164,7 @@ edri_node_destroy(edri_node_t **self_p)
     letters_clear(&self->letters);
     requests_end(&self->requests);
     names_end(&self->names);
+    helm_destroy(&self->helm);
     free(self->argv);
     free(self->error);
     free(self->first_error);

@@ -13,6 +13,7 @@
 #include "edri/node.h"
 #include "node/counters.h"
 #include "node/drops.h"
+#include "node/helm.h"
 #include "node/learned.h"
 #include "node/letters.h"
 #include "node/names.h"
@@ -70,6 +71,7 @@ struct edri_node {
     drops_t drops;
     letters_t letters;
     tokens_t tokens;            // of frames in the hands of managers
+    helm_t helm;                // of the router
     requests_t requests;        // in the hands of handlers
     names_t names;              // of the lives that are known
     atomic_size_t tunnels_open; // ends of tunnels here

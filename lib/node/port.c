@@ -47,6 +47,14 @@ port_ring(edri_port_t *self, const void *data, size_t size)
     self->bell->ring(self, data, size);
 }
 
+void
+port_filled(edri_port_t *self)
+{
+    if (!self->soon || self->bell->run == NULL || !self->bell->run(self)) {
+        port_ring(self, NULL, 0);
+    }
+}
+
 static edri_err_t
 wait_bell(edri_port_t *self, int64_t deadline_ms)
 {
@@ -93,7 +101,7 @@ wait_any(edri_port_t *self, zmq_pollitem_t *items, int items_count,
         ear_touch(&self->ear);
     }
     int count = items_count <= EARS_MAX
-                    ? ears_poll(ears, items, items_count, wait)
+                    ? ears_poll(ears, items, items_count, wait, NULL)
                     : zmq_poll(items, items_count, wait);
     if (count > 0 && items[0].revents != 0) {
         hear(self);
@@ -116,8 +124,17 @@ wait_router_fds(
     return wait_any(self, items + 1, count + 1, deadline_ms);
 }
 
-static const bell_t router_bell = {
-    .ring = ring_router, .wait = wait_router, .wait_fds = wait_router_fds};
+// run_router does the router's work for what is in the box, if it can.
+static bool
+run_router(edri_port_t *self)
+{
+    return helm_serve(&self->node->helm, self);
+}
+
+static const bell_t router_bell = {.ring = ring_router,
+    .run = run_router,
+    .wait = wait_router,
+    .wait_fds = wait_router_fds};
 
 edri_err_t
 port_wait_with(

@@ -94,6 +94,9 @@ typedef enum port_renewal {
 typedef struct bell {
     // ring says a word to the other end; no bytes: look into your box.
     void (*ring)(edri_port_t *self, const void *word, size_t size);
+    // run does the other end's work for what is in 'out', in this thread.  Returns
+    // false when it must be rung.  NULL: never.
+    bool (*run)(edri_port_t *self);
     // wait waits for any word until deadline_ms (-1: for ever) and notes it in
     // 'flushed' and 'quit'.  Returns EDRI_OK or EDRI_DEADLINE.
     edri_err_t (*wait)(edri_port_t *self, int64_t deadline_ms);
@@ -146,6 +149,8 @@ struct edri_port {
     typeref_t *last_ref;
     uint64_t next_id;
     uint64_t last_request;
+    bool soon;         // its owner waits as soon as it has put what comes next
+    note_t note;       // for who has the helm
     tenant_t tenant;   // the code that asks now
     map_t *tunnels;    // id → edri_tunnel_t
     unsigned openings; // requests for tunnels that are on their way
@@ -212,6 +217,9 @@ edri_err_t port_open_tunnel(edri_port_t *self, const edri_type_t *type,
 
 // port_ring says a word to the other end (bell_t).
 void port_ring(edri_port_t *self, const void *word, size_t size);
+
+// port_filled has the other end look into 'out', which it had found empty.
+void port_filled(edri_port_t *self);
 
 // port_sleep waits for the bell until deadline_ms (clock_ms; -1: for ever).
 // Returns EDRI_OK when rung, EDRI_DEADLINE, EDRI_CLOSED once the node stops.

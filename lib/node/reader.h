@@ -32,4 +32,11 @@ reader_begin(load_t *load)
 // Returns false at the end; 'malformed' then tells why.
 bool reader_next(reader_t *self, envelope_t *env);
 
+// reader_last says whether the envelope just read is the last one.
+static inline bool
+reader_last(const reader_t *self)
+{
+    return self->rest.len == 0 && self->next_run == self->load->run_count;
+}
+
 #endif

@@ -210,6 +210,23 @@ read_ready(router_t *self)
     }
 }
 
+// noted is the next port that has left a note instead of ringing, or NULL.
+static slot_t *
+noted(router_t *self)
+{
+    const edri_port_t *port = helm_noted(&self->node->helm);
+    return port != NULL ? map_get(self->slots, port->number) : NULL;
+}
+
+static void
+read_noted(router_t *self)
+{
+    slot_t *slot = NULL;
+    while ((slot = noted(self)) != NULL) {
+        make_ready(self, slot);
+    }
+}
+
 static void
 finish_flushes(router_t *self)
 {
@@ -359,12 +376,18 @@ read_pipe(router_t *self)
 
 // ----- the loop
 
-static long
-time_to_wait(const router_t *self)
+// is_owed says whether there is something to do at once.
+static bool
+is_owed(const router_t *self)
 {
-    if (self->ready.count > 0 || tokens_wait(self->tokens)) {
-        return 0;
-    }
+    return self->ready.count > 0 || tokens_wait(self->tokens) ||
+           helm_any_noted(&self->node->helm);
+}
+
+// next_due is when something has to be done, on clock_ms; INT64_MAX: never.
+static int64_t
+next_due(const router_t *self)
+{
     int64_t next = links_next(self);
     int64_t beat = ipc_next(self);
     next = beat < next ? beat : next;
@@ -381,6 +404,16 @@ time_to_wait(const router_t *self)
         // Boxes run empty without a ring: look again soon.
         next = self->now_ms + 5 < next ? self->now_ms + 5 : next;
     }
+    return next;
+}
+
+// time_to_wait is how long the thread may sleep, in ms; -1: for ever.
+static long
+time_to_wait(router_t *self)
+{
+    int64_t next = is_owed(self) ? self->now_ms : next_due(self);
+    self->slept_ms = self->now_ms;
+    self->wakes_ms = next;
     if (next == INT64_MAX) {
         return -1;
     }
@@ -391,7 +424,7 @@ static void
 note_time(router_t *self, long waited_for)
 {
     int64_t now = clock_ms();
-    int64_t late = now - self->now_ms - (waited_for > 0 ? waited_for : 0);
+    int64_t late = now - self->slept_ms - (waited_for > 0 ? waited_for : 0);
     self->now_ms = now;
     if (late > GAP_MS && waited_for >= 0) {
         edri_log_warn("ROUTER-STOOD-STILL", "ms=%lld", (long long)late);
@@ -414,6 +447,7 @@ note_time(router_t *self, long waited_for)
 static void
 pass(router_t *self, zmq_pollitem_t *items, const unsigned *links, int count)
 {
+    read_noted(self); // first: its port may be about to leave
     if ((items[0].revents & ZMQ_POLLIN) != 0) {
         read_pipe(self);
     }
@@ -448,18 +482,18 @@ pass(router_t *self, zmq_pollitem_t *items, const unsigned *links, int count)
     check_drained(self);
 }
 
-bool
-router_step(router_t *self, bool may_wait)
+static bool
+step(router_t *self, bool may_wait)
 {
-    zmq_pollitem_t items[3 + LINKS_MAX] = {
+    zmq_pollitem_t items[4 + LINKS_MAX] = {
         {self->pipe, 0, ZMQ_POLLIN, 0},
         {self->ports, 0, ZMQ_POLLIN, 0},
         {self->ipc, self->ipc == NULL ? -1 : 0,
             self->ipc == NULL ? 0 : ZMQ_POLLIN, 0},
     };
-    ear_t *ears[3 + LINKS_MAX] = {&self->pipe_ear, &self->ports_ear,
+    ear_t *ears[4 + LINKS_MAX] = {&self->pipe_ear, &self->ports_ear,
         self->ipc != NULL ? &self->ipc_ear : NULL};
-    unsigned links[3 + LINKS_MAX] = {0};
+    unsigned links[4 + LINKS_MAX] = {0};
     int count = 3;
     for (unsigned i = 0; i < self->link_count; i++) {
         if (self->links[i].socket != NULL) {
@@ -469,15 +503,64 @@ router_step(router_t *self, bool may_wait)
                 (zmq_pollitem_t){self->links[i].socket, 0, ZMQ_POLLIN, 0};
         }
     }
-    long wait = may_wait ? time_to_wait(self) : 0;
-    if (ears_poll(ears, items, count, wait) < 0 && zmq_errno() != EINTR) {
+    // Last, behind the links.
+    helm_t *helm = &self->node->helm;
+    bool wakes = helm->wake_fd >= 0;
+    items[count] = (zmq_pollitem_t){NULL, helm->wake_fd, ZMQ_POLLIN, 0};
+    long wait = time_to_wait(self);
+    wait = may_wait ? wait : 0;
+    if (ears_poll(ears, items, count + wakes, wait, helm) < 0 &&
+        zmq_errno() != EINTR) {
         edri_log_error(
             "ROUTER-POLL", "error=\"%s\"", zmq_strerror(zmq_errno()));
         return false;
     }
+    if (wakes && items[count].revents != 0) {
+        helm_woken(helm);
+    }
     note_time(self, wait);
     pass(self, items, links, count);
     return !self->stop;
+}
+
+bool
+router_step(router_t *self, bool may_wait)
+{
+    helm_take(&self->node->helm);
+    bool goes_on = step(self, may_wait);
+    helm_leave(&self->node->helm);
+    return goes_on;
+}
+
+// any_readable says whether a socket has something to read of which its descriptor
+// need not tell the thread that sleeps: a call here may have noticed it on its way.
+static bool
+any_readable(router_t *self)
+{
+    bool any = ear_look(&self->pipe_ear) || ear_look(&self->ports_ear) ||
+               (self->ipc != NULL && ear_look(&self->ipc_ear));
+    for (unsigned i = 0; i < self->link_count && !any; i++) {
+        any = self->links[i].socket != NULL && ear_look(&self->links[i].ear);
+    }
+    return any;
+}
+
+bool
+router_serve(router_t *self)
+{
+    slot_t *slot = NULL;
+    self->now_ms = clock_ms();
+    while ((slot = noted(self)) != NULL) {
+        drain_slot(self, slot);
+    }
+    flows_settle(self);
+    keyed_go_on(self);
+    for (unsigned i = 0; i < self->link_count; i++) {
+        link_flush(&self->links[i]);
+    }
+    ipc_flush(self);
+    return !any_readable(self) && !is_owed(self) && self->flushing.count == 0 &&
+           next_due(self) >= self->wakes_ms;
 }
 
 // ----- starting and ending
@@ -521,6 +604,7 @@ router_open(router_t *self)
             settings_text(node->settings, "node.ipc"),
             zmq_strerror(zmq_errno()));
     } else {
+        helm_give(&self->node->helm, self);
         router_tell(self, "BOUND", EDRI_OK, "%s", "");
     }
     return err;
@@ -529,6 +613,7 @@ router_open(router_t *self)
 void
 router_close(router_t *self)
 {
+    helm_give(&self->node->helm, NULL);
     links_bye(self);
     if (self->ports != NULL) {
         zmq_close(self->ports);
@@ -542,6 +627,7 @@ run_router(void *arg)
 {
     router_t *self = arg;
     thread_name("router");
+    helm_open(&self->node->helm);
     if (router_open(self) == EDRI_OK) {
         while (router_step(self, true)) {
         }
@@ -596,6 +682,7 @@ router_free(router_t **self_p)
 {
     router_t *self = *self_p;
     *self_p = NULL;
+    helm_give(&self->node->helm, NULL); // it may have been killed
     asked_destroy(self);
     tunnels_destroy(self);
     size_t cursor = 0;

@@ -626,6 +626,8 @@ struct router {
     unsigned link_count;
     load_t load;            // being routed
     int64_t now_ms;         // read once per wake-up
+    int64_t slept_ms;       // when the thread has gone to sleep,
+    int64_t wakes_ms;       // and when it wakes by itself at the latest
     uint64_t random;        // for choices
     int64_t expire_ms;      // when to look for overdue requests
     int64_t ipc_beat_ms;    // next heartbeat to other processes
@@ -663,6 +665,11 @@ void router_destroy(router_t **self_p);
 router_t *router_make(edri_node_t *node);
 edri_err_t router_open(router_t *self) EDRI_MUST_CHECK;
 bool router_step(router_t *self, bool may_wait);
+
+// router_serve routes what the ports have emitted that left a note, and sends what comes
+// of it, for whoever has the helm.  Returns false when the router's thread must be woken
+// for the rest.
+bool router_serve(router_t *self);
 void router_close(router_t *self);
 void router_free(router_t **self_p);
 

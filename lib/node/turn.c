@@ -211,6 +211,7 @@ run_now(edri_manager_t *self, const handler_t *handler, const reader_t *at,
     blob_t *blob = at->blob_p != NULL ? *at->blob_p : NULL;
     edri_task_t task = new_task(self, handler);
     task.missed = port_missed(self->port);
+    task.last = reader_last(at) && !port_has_load(self->port);
     edri_err_t err = task_run(&task, at->content, blob, origin, now_ms);
     size_t done = weight;
     if (err != EDRI_OK) {

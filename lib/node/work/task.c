@@ -393,7 +393,9 @@ run_request(edri_task_t *self, slice_t body, int64_t now_ms)
     atomic_store(&self->running, 0);
     requests_leave(requests, self);
     if (!self->opened || self->far) { // a tunnel has told its end itself
+        self->port->soon = self->last;
         port_reply(self->port, &self->env, self->life, err, self->text, reply);
+        self->port->soon = false;
     }
     end_work(self);
     atomic_store(&self->cancelled_ms, 0);

@@ -65,7 +65,8 @@ struct edri_task {
     box_t *box;
     edri_tunnel_t *tunnel; // of one that opens it, or NULL
     bool opened;           // it has been accepted
-    bool far; // the node waits for a reply to any event, and counts
+    bool far;  // the node waits for a reply to any event, and counts
+    bool last; // its thread has nothing else to do
 };
 
 // task_run unpacks the event, calls the handler and sends the reply or error.

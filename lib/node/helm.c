@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+// helm.c - who runs the router.
+
+#include "node/helm.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "node/port.h"
+#include "node/router.h"
+
+// How often one thread serves others' notes before the router's own takes over.
+#define ROUNDS_MAX 16
+
+void
+helm_init(helm_t *self)
+{
+    pthread_mutex_init(&self->lock, NULL);
+    atomic_init(&self->noted, NULL);
+    self->router = NULL;
+    self->wake_fd = -1;
+}
+
+void
+helm_destroy(helm_t *self)
+{
+    pthread_mutex_destroy(&self->lock);
+    if (self->wake_fd >= 0) {
+        (void)close(self->wake_fd);
+    }
+}
+
+void
+helm_open(helm_t *self)
+{
+    self->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+}
+
+void
+helm_give(helm_t *self, struct router *router)
+{
+    pthread_mutex_lock(&self->lock);
+    self->router = router;
+    pthread_mutex_unlock(&self->lock);
+}
+
+void
+helm_take(helm_t *self)
+{
+    pthread_mutex_lock(&self->lock);
+}
+
+void
+helm_leave(helm_t *self)
+{
+    pthread_mutex_unlock(&self->lock);
+}
+
+bool
+helm_sleep(helm_t *self)
+{
+    // First the lock, then the look: who leaves a note does the opposite.
+    pthread_mutex_unlock(&self->lock);
+    return !helm_any_noted(self);
+}
+
+void
+helm_woken(helm_t *self)
+{
+    uint64_t count = 0;
+    (void)!read(self->wake_fd, &count, sizeof count);
+}
+
+// wake wakes the router's thread.
+static bool
+wake(const helm_t *self)
+{
+    uint64_t one = 1;
+    return self->wake_fd >= 0 &&
+           write(self->wake_fd, &one, sizeof one) == (ssize_t)sizeof one;
+}
+
+// ----- notes
+
+static void
+leave_note(helm_t *self, edri_port_t *port)
+{
+    if (atomic_exchange(&port->note.left, true)) {
+        return;
+    }
+    edri_port_t *top = atomic_load(&self->noted);
+    do {
+        port->note.below = top;
+    } while (!atomic_compare_exchange_weak(&self->noted, &top, port));
+}
+
+edri_port_t *
+helm_noted(helm_t *self)
+{
+    // Only one thread takes, so that what was on top is still there, or is below.
+    edri_port_t *top = atomic_load(&self->noted);
+    while (top != NULL &&
+           !atomic_compare_exchange_weak(&self->noted, &top, top->note.below)) {
+    }
+    if (top != NULL) {
+        atomic_store(&top->note.left, false); // before its box is looked at
+    }
+    return top;
+}
+
+bool
+helm_any_noted(const helm_t *self)
+{
+    return atomic_load(&self->noted) != NULL;
+}
+
+bool
+helm_serve(helm_t *self, edri_port_t *port)
+{
+    bool fine = true;
+    leave_note(self, port);
+    for (int i = 0; fine && i < ROUNDS_MAX && helm_any_noted(self); i++) {
+        if (pthread_mutex_trylock(&self->lock) != 0) {
+            return true; // who has it will look
+        }
+        fine = self->router != NULL && router_serve(self->router);
+        pthread_mutex_unlock(&self->lock);
+    }
+    return (fine && !helm_any_noted(self)) || wake(self);
+}
