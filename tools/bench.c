@@ -166,6 +166,9 @@ bench_wakeups(const pid_t *pids, size_t count)
         DIR *tasks = opendir(path);
         const struct dirent *task = NULL;
         while (tasks != NULL && (task = readdir(tasks)) != NULL) {
+            if (task->d_name[0] == '.') {
+                continue; // ".." is the process, its first thread again
+            }
             char status[400];
             char line[128];
             unsigned long long slept = 0;

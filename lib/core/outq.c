@@ -8,7 +8,8 @@
 #include "base/alloc.h"
 #include "core/flow_out.h"
 
-// First room of a chunk: a lone small event; doubled until a frame is full.
+// First room of a chunk: a lone small event, or as much as the one before it; doubled
+// until a frame is full.
 #define CHUNK_MIN 256
 
 bool
@@ -62,7 +63,8 @@ new_chunk(outq_t *self, chunk_t *before, size_t capacity, const run_t *origin,
     chunk->origin.base_ms = base_ms;
     chunk->epoch = self->epoch;
     chunk->patience = OUTQ_PATIENCE;
-    chunk->capacity = capacity < CHUNK_MIN ? CHUNK_MIN : capacity;
+    capacity = capacity < CHUNK_MIN ? CHUNK_MIN : capacity;
+    chunk->capacity = capacity < self->usual ? self->usual : capacity;
     chunk->data = mem_resize(NULL, chunk->capacity);
     chunk_t **place = before != NULL ? &before->next : &self->first;
     chunk->next = *place;
@@ -121,7 +123,9 @@ outq_append_as(outq_t *self, edri_overflow_t policy, slice_t item,
     }
     if (chunk == NULL || blob != NULL ||
         !fits(self, chunk, policy, item, env, origin, base)) {
-        chunk = new_chunk(self, chunk, item.len, origin, base);
+        size_t size = blob == NULL && chunk != NULL ? chunk->size : 0;
+        chunk = new_chunk(
+            self, chunk, size > item.len ? size : item.len, origin, base);
         chunk->policy = policy;
         chunk->priority = priority;
     }
@@ -172,6 +176,7 @@ outq_take(outq_t *self)
     chunk->next = NULL;
     self->bytes -= chunk_weight(chunk);
     self->events -= chunk->events;
+    self->usual = chunk->size;
     return chunk;
 }
 
