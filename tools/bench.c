@@ -248,6 +248,9 @@ print_result(const result_t *r, bool json)
         print_json(r);
     } else if (r->request) {
         print_request(r);
+    } else if (r->baseline_per_s == 0) {
+        printf("%s: %zu bytes, %" PRIu64 " events: %.0f a second\n",
+            r->scenario, r->size, r->count, r->events_per_s);
     } else {
         printf("%s: %zu bytes, %" PRIu64 " events: %.0f a second; %s %.0f a "
                "second; ratio %.2f\n",
@@ -269,6 +272,7 @@ typedef struct options {
     uint64_t nodes;       // of fanout
     uint64_t outstanding; // requests at a time
     bool local;           // requests in one node
+    bool alone;           // no baseline
     uint64_t open;        // tunnels at once
     uint64_t stopped;     // seconds beside one whose reader stands
     bool has_mode;        // then:
@@ -281,7 +285,9 @@ static void
 run_local(const options_t *options, result_t *result)
 {
     result->count = options->count > 0 ? options->count : 5000000;
-    result->baseline_per_s = raw_inproc(options->size, result->count);
+    if (!options->alone) {
+        result->baseline_per_s = raw_inproc(options->size, result->count);
+    }
     result->events_per_s = bench_local(options->size, result->count);
 }
 
@@ -299,9 +305,11 @@ run_switch(const options_t *options, result_t *result)
 {
     result->count = usual_count(options, 2000000);
     result->against = options->nats ? "NATS" : "raw";
-    result->baseline_per_s = options->nats
-                                 ? nats_events(options->size, result->count, 1)
-                                 : raw_switch(options->size, result->count);
+    if (!options->alone) {
+        result->baseline_per_s =
+            options->nats ? nats_events(options->size, result->count, 1)
+                          : raw_switch(options->size, result->count);
+    }
     result->events_per_s = bench_through_switch(options->size, result->count);
 }
 
@@ -359,8 +367,8 @@ static const struct scenario {
     size_t size;         // as a rule
     const char *options; // of its own
 } scenarios[] = {
-    {"local", run_local, 64, ""},
-    {"switch", run_switch, 64, " --against"},
+    {"local", run_local, 64, " --alone"},
+    {"switch", run_switch, 64, " --against --alone"},
     {"fanout", run_fanout, 64, " --against --nodes"},
     {"request", run_request, 64, " --against --outstanding --local --mode"},
     {"keys", run_keys, 64, ""},
@@ -439,6 +447,9 @@ read_options(const struct scenario *scenario, char **argv, options_t *options)
         } else if (strcmp(*argv, "--local") == 0 &&
                    strstr(scenario->options, " --local") != NULL) {
             options->local = true;
+        } else if (strcmp(*argv, "--alone") == 0 &&
+                   strstr(scenario->options, " --alone") != NULL) {
+            options->alone = true;
         } else if (argv[1] != NULL &&
                    read_value(scenario, argv[0], argv[1], options)) {
             argv++;
@@ -455,7 +466,8 @@ usage(void)
     fprintf(stderr,
         "usage: edri bench local|switch|fanout|request|keys|tunnel "
         "[--size BYTES] [--count N] [--json]\n"
-        "           switch:  --against raw|nats\n"
+        "           local:   --alone, without a baseline\n"
+        "           switch:  --against raw|nats; --alone\n"
         "           fanout:  --against nats, --nodes N\n"
         "           request: --against raw|nats, --outstanding N; --local; "
         "--mode method|threads:N|processes:N|fresh[:N]\n"
@@ -488,7 +500,7 @@ word_bench(int argc, char **argv)
     result_t result = {
         .scenario = scenario->name, .against = "raw", .size = options.size};
     scenario->run(&options, &result);
-    if (result.ratio == 0) {
+    if (result.ratio == 0 && !options.alone) {
         result.ratio = result.events_per_s / result.baseline_per_s;
     }
     print_result(&result, options.json);
