@@ -4,6 +4,7 @@
 #include "node/ask.h"
 
 #include "node/tunnel.h"
+#include "node/used.h"
 
 #include <stdlib.h>
 
@@ -215,8 +216,8 @@ port_answer(edri_port_t *self, const reader_t *at)
     ProtobufCMessage *reply = NULL;
     if (answer.err == EDRI_OK) {
         reply = ask->type->reply != NULL && nesting_fits(ask->type->reply, body)
-                    ? protobuf_c_message_unpack(
-                          ask->type->reply, NULL, body.len, body.data)
+                    ? flat_unpack(used_reply(self, ask->type), ask->type->reply,
+                          body, NULL, false)
                     : NULL;
         if (reply == NULL) {
             answer.err = EDRI_UNDECODABLE;

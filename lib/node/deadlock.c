@@ -46,7 +46,7 @@ deadlock_end(edri_port_t *port, slice_t content, uint64_t waited)
         "manager=%s type=%s request=%016llx waits_for=%016llx", manager,
         ref != NULL ? ref->type->name : "", (unsigned long long)env.id,
         (unsigned long long)waited);
-    port_reply(port, &env, 0, EDRI_DEADLOCK, text, NULL);
+    port_reply(port, &env, 0, EDRI_DEADLOCK, text, NULL, NULL);
 }
 
 // is_method says whether the manager's own thread handles a type.

@@ -21,6 +21,14 @@ edition_new(const crew_t *crew, uint32_t number)
     return self;
 }
 
+static void
+free_handler(handler_t *handler)
+{
+    flat_destroy(&handler->flat);
+    flat_destroy(&handler->flat_reply);
+    free(handler);
+}
+
 void
 edition_destroy(edition_t **self_p)
 {
@@ -33,7 +41,7 @@ edition_destroy(edition_t **self_p)
         self->destroy_state(self->crew.state);
     }
     for (size_t i = 0; i < self->handler_count; i++) {
-        free(self->handlers[i]);
+        free_handler(self->handlers[i]);
     }
     free(self->handlers);
     free(self->pools);
@@ -61,6 +69,8 @@ edition_add(edition_t *self, handler_t *handler)
         return EDRI_EXISTS;
     }
     (void)map_put(map, handler->type->id, handler);
+    handler->flat = flat_new(handler->type->message);
+    handler->flat_reply = flat_new(handler->type->reply);
     self->handlers = mem_resize(
         self->handlers, (self->handler_count + 1) * sizeof *self->handlers);
     self->handlers[self->handler_count++] = handler;
@@ -212,7 +222,7 @@ edition_adopt(edition_t *self, edition_t *before)
         }
         if (mine != NULL) {
             (void)map_put(self->by_type, old->type->id, old);
-            free(mine);
+            free_handler(mine);
             (void)map_take(before->by_type, old->type->id);
             before->handlers[i - 1] = before->handlers[--before->handler_count];
             give_pool(before, self, old->pool);

@@ -10,6 +10,7 @@
 #include "node/ask.h"
 #include "node/key.h"
 #include "node/tunnels.h"
+#include "node/used.h"
 #include "node/work/task.h"
 #include "wire/envelope.h"
 
@@ -22,40 +23,7 @@ is_cancelled(const edri_port_t *self)
            self->cause.event == task->env.id && self->cause.life == task->life;
 }
 
-// ----- types and gates
-
-static edri_err_t
-find_type(edri_port_t *self, const edri_type_t *type, typeref_t **ref_p)
-{
-    if (type == self->last_type && type != NULL) {
-        *ref_p = self->last_ref;
-        return EDRI_OK;
-    }
-    typeref_t *ref = map_get(self->types, (uint64_t)(uintptr_t)type);
-    if (ref == NULL) {
-        char why[256];
-        edri_err_t err = types_add(self->node, type, &ref, why, sizeof why);
-        if (err != EDRI_OK) {
-            return port_fail(self, err, "%s", why);
-        }
-        (void)map_put(self->types, (uint64_t)(uintptr_t)type, ref);
-        if (self->bell->use != NULL) {
-            self->bell->use(self, type);
-        }
-    }
-    self->last_type = type;
-    self->last_ref = *ref_p = ref;
-    return EDRI_OK;
-}
-
-void
-port_forget_types(edri_port_t *self)
-{
-    map_destroy(&self->types);
-    self->types = map_new();
-    self->last_type = NULL;
-    self->last_ref = NULL;
-}
+// ----- gates
 
 // ask_gate asks to be rung when the type's gate opens.
 static void
@@ -135,7 +103,7 @@ static void
 pack_body(const content_t *body, uint8_t *out)
 {
     if (body->message != NULL) {
-        (void)protobuf_c_message_pack(body->message, out);
+        flat_pack(body->flat, body->message, out);
     } else if (body->size > 0) {
         memcpy(out, body->data, body->size);
     }
@@ -244,7 +212,7 @@ send_event(edri_port_t *self, const edri_type_t *type, typeref_t *ref,
             return port_fail(self, EDRI_INVAL, "%s: the message is a %s",
                 type->name, body->message->descriptor->name);
         }
-        body->size = protobuf_c_message_get_packed_size(body->message);
+        body->size = flat_size(body->flat, body->message);
     }
     if (body->size > self->node->limits.body_max) {
         return port_fail(self, EDRI_TOO_BIG,
@@ -282,8 +250,8 @@ emit(edri_port_t *self, const edri_type_t *type, content_t *body,
     if (port_check(self) != EDRI_OK) {
         return EDRI_STATE;
     }
-    typeref_t *ref = NULL;
-    edri_err_t err = find_type(self, type, &ref);
+    used_t *used = NULL;
+    edri_err_t err = used_find(self, type, &used);
     if (err != EDRI_OK) {
         return err;
     }
@@ -293,7 +261,8 @@ emit(edri_port_t *self, const edri_type_t *type, content_t *body,
     }
     envelope_t env = {.id = ++self->next_id};
     fill_options(&env, type, EDRI_NOTIFICATION, options);
-    return send_event(self, type, ref, &env, body,
+    body->flat = used->message;
+    return send_event(self, type, used->ref, &env, body,
         options != NULL && options->no_wait, self->cause.deadline_ms);
 }
 
@@ -321,7 +290,8 @@ edri_emit_packed(edri_port_t *self, const edri_type_t *type, const void *data,
 
 void
 port_reply(edri_port_t *self, const envelope_t *asked, uint64_t life,
-    edri_err_t err, const char *text, const ProtobufCMessage *reply)
+    edri_err_t err, const char *text, const ProtobufCMessage *reply,
+    const flat_t *flat)
 {
     envelope_t env = {
         .type = asked->type,
@@ -339,7 +309,8 @@ port_reply(edri_port_t *self, const envelope_t *asked, uint64_t life,
     char why[128];
     if (err == EDRI_OK && reply != NULL) {
         body.message = reply;
-        body.size = protobuf_c_message_get_packed_size(reply);
+        body.flat = flat;
+        body.size = flat_size(flat, reply);
         if (body.size > self->node->limits.body_max) {
             snprintf(why, sizeof why,
                 "the reply is %zu bytes, node.body_limit is %zu", body.size,
@@ -424,8 +395,8 @@ begin_request(edri_port_t *self, const edri_type_t *type,
     if (port_check(self) != EDRI_OK) {
         return EDRI_STATE;
     }
-    typeref_t *ref = NULL;
-    edri_err_t err = find_type(self, type, &ref);
+    used_t *used = NULL;
+    edri_err_t err = used_find(self, type, &used);
     if (err != EDRI_OK) {
         return err;
     }
@@ -455,9 +426,10 @@ begin_request(edri_port_t *self, const edri_type_t *type,
     if (ask->waits) { // before anybody can answer
         ask_waits(self, ask);
     }
-    content_t body = {.message = message};
+    content_t body = {.message = message, .flat = used->message};
     self->soon = ask->waits;
-    err = send_event(self, type, ref, &env, &body, false, ask->deadline_ms);
+    err =
+        send_event(self, type, used->ref, &env, &body, false, ask->deadline_ms);
     self->soon = false;
     if (err != EDRI_OK) {
         ask_drop(self, ask);

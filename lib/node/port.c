@@ -13,6 +13,7 @@
 #include "node/ask.h"
 #include "node/orphans.h"
 #include "node/tunnel.h"
+#include "node/used.h"
 #include "node/work/task.h"
 
 // How long a port waits for the router to answer attach and detach.
@@ -335,6 +336,7 @@ edri_port_destroy(edri_port_t **self_p)
     load_clear(&self->spare);
     box_destroy(&self->out);
     box_destroy(&self->in);
+    used_clear(self);
     map_destroy(&self->types);
     map_destroy(&self->asks);
     free(self->error);

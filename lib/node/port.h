@@ -26,10 +26,12 @@
 #include "node/node.h"
 #include "node/reader.h"
 #include "node/types.h"
+#include "wire/flat.h"
 
 // content_t is what an envelope is to hold: a message, or bytes, perhaps a blob's.
 typedef struct content {
     const ProtobufCMessage *message; // NULL: the bytes
+    const flat_t *flat;              // of it, or NULL
     const void *data;
     size_t size;
     blob_t *blob; // borrowed; NULL: the bytes are copied
@@ -144,9 +146,9 @@ struct edri_port {
     edri_err_t renew_err; // written before RENEW_DONE,
     char *renew_text;     // read and freed after it
     // owner's
-    map_t *types;                 // edri_type_t * → typeref_t
+    map_t *types;                 // edri_type_t * → used_t
     const edri_type_t *last_type; // cache of 'types'
-    typeref_t *last_ref;
+    struct used *last_used;
     uint64_t next_id;
     uint64_t last_request;
     bool soon;         // its owner waits as soon as it has put what comes next
@@ -246,10 +248,6 @@ bool port_asks_for(const edri_port_t *self, uint32_t edition);
 tenant_t port_lend(edri_port_t *self, const tenant_t *to);
 void port_lend_back(edri_port_t *self, const tenant_t *before);
 
-// port_forget_types forgets where the types stand that it has emitted: their code is
-// about to be unloaded.
-void port_forget_types(edri_port_t *self);
-
 // port_has_load says whether port_next_load would find something; it does not
 // arm the box.
 bool port_has_load(const edri_port_t *self);
@@ -291,9 +289,11 @@ void port_ask_flush(edri_port_t *self);
 
 // port_reply sends the end of a request: a packed reply, or an error with a
 // text.  'asked' is the request's envelope, 'life' where it came from.
-// 'reply' may be NULL: the end of a notification in a worker's process.
+// 'reply' may be NULL: the end of a notification in a worker's process; 'flat' is how
+// it lies in memory, or NULL.
 void port_reply(edri_port_t *self, const envelope_t *asked, uint64_t life,
-    edri_err_t err, const char *text, const ProtobufCMessage *reply);
+    edri_err_t err, const char *text, const ProtobufCMessage *reply,
+    const flat_t *flat);
 
 // port_progress tells who asked how far its request is, if there is room.
 void port_progress(edri_port_t *self, const envelope_t *asked, uint64_t life,

@@ -3,6 +3,8 @@
 
 #include "node/renew.h"
 
+#include "node/used.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -94,7 +96,7 @@ end_edition(edri_manager_t *self, edition_t *edition)
 {
     stop_edition(self, edition);
     settle_jobs(self);
-    port_forget_types(self->port);
+    used_clear(self->port);
     edition_destroy(&edition);
 }
 

@@ -54,8 +54,8 @@ refuse(edri_manager_t *self, const job_t *job, const char *why)
 {
     envelope_t env;
     if (envelope_read((slice_t){job->content, job->size}, &env) == EDRI_OK) {
-        port_reply(
-            self->port, &env, job->origin.life, EDRI_WORKER_DIED, why, NULL);
+        port_reply(self->port, &env, job->origin.life, EDRI_WORKER_DIED, why,
+            NULL, NULL);
     }
 }
 

@@ -470,7 +470,8 @@ end_badly(proxy_t *self, edri_err_t err, const char *text)
     faults_note(task->crew->faults, task->handler->type, err, text);
     if (envelope_kind(task->env.flags) == EDRI_REQUEST) {
         if (!task->opened) { // else the router closes the tunnel
-            port_reply(self->port, &task->env, task->life, err, text, NULL);
+            port_reply(
+                self->port, &task->env, task->life, err, text, NULL, NULL);
         }
     } else {
         edri_log_warn("HANDLER-FAILED",

@@ -277,16 +277,17 @@ note_drop(const edri_task_t *self, edri_err_t reason)
         self->handler->manager, reason, 1);
 }
 
-// unpack makes the message in the arena; NULL when it is none.
+// unpack makes the message in the arena, but for bytes that stay in the body; NULL when
+// it is none.
 static ProtobufCMessage *
 unpack(edri_task_t *self, const ProtobufCMessageDescriptor *descriptor,
-    slice_t body)
+    const flat_t *flat, slice_t body)
 {
     ProtobufCAllocator allocator = {take_memory, keep_memory, self->arena};
-    ProtobufCMessage *message = nesting_fits(descriptor, body)
-                                    ? protobuf_c_message_unpack(descriptor,
-                                          &allocator, body.len, body.data)
-                                    : NULL;
+    ProtobufCMessage *message =
+        flat != NULL || nesting_fits(descriptor, body)
+            ? flat_unpack(flat, descriptor, body, &allocator, true)
+            : NULL;
     if (message == NULL) {
         counter_add(&self->port->node->counters, COUNTER_UNDECODABLE, 1);
         note_drop(self, EDRI_UNDECODABLE);
@@ -302,7 +303,8 @@ observe(edri_task_t *self, slice_t body)
 {
     ProtobufCMessage *reply = NULL;
     if (self->env.error == EDRI_OK) {
-        reply = unpack(self, self->handler->type->reply, body);
+        reply = unpack(
+            self, self->handler->type->reply, self->handler->flat_reply, body);
         if (reply == NULL) {
             return;
         }
@@ -317,7 +319,8 @@ static edri_err_t
 handle(edri_task_t *self, slice_t body, ProtobufCMessage **reply_p)
 {
     const edri_type_t *type = self->handler->type;
-    ProtobufCMessage *event = unpack(self, type->message, body);
+    ProtobufCMessage *event =
+        unpack(self, type->message, self->handler->flat, body);
     if (event == NULL) {
         self->text = edri_task_printf(self, "the body is no %s", type->name);
         return EDRI_UNDECODABLE;
@@ -394,7 +397,8 @@ run_request(edri_task_t *self, slice_t body, int64_t now_ms)
     requests_leave(requests, self);
     if (!self->opened || self->far) { // a tunnel has told its end itself
         self->port->soon = self->last;
-        port_reply(self->port, &self->env, self->life, err, self->text, reply);
+        port_reply(self->port, &self->env, self->life, err, self->text, reply,
+            self->handler->flat_reply);
         self->port->soon = false;
     }
     end_work(self);
@@ -415,7 +419,8 @@ run_notification(edri_task_t *self, slice_t body)
         atomic_store(&self->running, 0);
     }
     if (self->far) {
-        port_reply(self->port, &self->env, self->life, err, self->text, NULL);
+        port_reply(
+            self->port, &self->env, self->life, err, self->text, NULL, NULL);
         err = EDRI_OK; // the node sees to it
     } else if (err != EDRI_OK) {
         edri_log_warn("HANDLER-FAILED", "type=%s error=%s text=\"%s\"",
@@ -468,7 +473,8 @@ task_run(edri_task_t *self, slice_t content, blob_t *blob, const run_t *origin,
         begin_work(self);
         observe(self, body);
         if (self->far) {
-            port_reply(self->port, &self->env, self->life, EDRI_OK, NULL, NULL);
+            port_reply(
+                self->port, &self->env, self->life, EDRI_OK, NULL, NULL, NULL);
         }
         end_work(self);
     } else if (envelope_kind(self->env.flags) == EDRI_REQUEST) {

@@ -25,6 +25,8 @@ typedef struct handler {
     struct pool *pool;      // of threads or processes
     bool replay;            // wants what is retained,
     uint32_t replay_age_ms; // none older; 0: all
+    flat_t *flat;           // how its messages lie in memory, or NULL
+    flat_t *flat_reply;     // and their replies
 } handler_t;
 
 // crew_t is what all workers of a manager have.
