@@ -16,7 +16,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "bench.edri.h"
 #include "words.h"
 
 // ----- shared
@@ -122,6 +121,7 @@ bench_switch(char *endpoint, size_t size)
     }
     pid_t pid = fork();
     if (pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         (void)dup2(pipes[1], STDOUT_FILENO);
         (void)close(pipes[0]);
         execl(program, program, "--set", "switch.bind=tcp://127.0.0.1:*",
@@ -154,6 +154,16 @@ bench_node(const char *name, const char *endpoint)
         bench_fail("%s", edri_node_error(node));
     }
     return node;
+}
+
+void
+bench_stall(const bench_stall_t *self, uint64_t number)
+{
+    if (self != NULL && self->ms > 0 && number == self->at) {
+        struct timespec pause = {.tv_sec = (time_t)(self->ms / 1000),
+            .tv_nsec = (long)(self->ms % 1000) * 1000000};
+        (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+    }
 }
 
 uint64_t
@@ -388,8 +398,8 @@ find_scenario(const char *name)
 
 // ----- the command line
 
-static bool
-read_count(const char *text, uint64_t *number)
+bool
+bench_read_count(const char *text, uint64_t *number)
 {
     char *end = NULL;
     *number = strtoull(text, &end, 10);
@@ -413,10 +423,11 @@ read_value(const struct scenario *scenario, const char *name, const char *value,
     char mine[32];
     (void)snprintf(mine, sizeof mine, " %s", name);
     if (strcmp(name, "--size") == 0) {
-        return read_count(value, &options->size) && options->size <= 8 << 20;
+        return bench_read_count(value, &options->size) &&
+               options->size <= 8 << 20;
     }
     if (strcmp(name, "--count") == 0) {
-        return read_count(value, &options->count);
+        return bench_read_count(value, &options->count);
     }
     if (strstr(scenario->options, mine) == NULL) {
         return false;
@@ -432,7 +443,7 @@ read_value(const struct scenario *scenario, const char *name, const char *value,
                            ? &options->outstanding
                            : NULL;
     return number != NULL
-               ? read_count(value, number) && *number <= 1000000
+               ? bench_read_count(value, number) && *number <= 1000000
                : strcmp(name, "--against") == 0 && read_against(value, options);
 }
 
@@ -472,6 +483,9 @@ usage(void)
         "           request: --against raw|nats, --outstanding N; --local; "
         "--mode method|threads:N|processes:N|fresh[:N]\n"
         "           tunnel:  --open N, --stopped SECONDS\n"
+        "       edri bench latency local|switch|fanout|request "
+        "[--size BYTES] [--load PERCENT] [--seconds N] [--stall MS] [--json]\n"
+        "           switch, request: --against nats\n"
         "       edri bench --all [--runs N] [--out FILE]\n");
     return 2;
 }
@@ -481,6 +495,9 @@ word_bench(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "--all") == 0) {
         return bench_all(argv + 2) ? 0 : usage();
+    }
+    if (argc > 1 && strcmp(argv[1], "latency") == 0) {
+        return bench_latency(argv + 2) ? 0 : usage();
     }
     const struct scenario *scenario = argc > 1 ? find_scenario(argv[1]) : NULL;
     if (scenario == NULL) {

@@ -11,6 +11,9 @@
 
 #include <edri/edri.h>
 
+#include "bench.edri.h"
+#include "load.h"
+
 // percentiles_t is a distribution of round trips, in microseconds.
 typedef struct percentiles {
     double p50;
@@ -97,6 +100,47 @@ double nats_events(size_t size, uint64_t count, unsigned subscribers);
 double bench_local(size_t size, uint64_t count);
 double bench_through_switch(size_t size, uint64_t count);
 double bench_fanout(size_t size, uint64_t count, unsigned nodes);
+
+// bench_sink starts a node with a manager that handles Ping with such a state;
+// *node_p is set before.  'name' and 'endpoint' are NULL where it is alone.
+// bench_ping_init makes a Ping that is so large; its padding is the caller's.
+void bench_sink(edri_node_t **node_p, edri_bench_ping_handler_fn *handler,
+    void *state, const char *name, const char *endpoint);
+void bench_ping_init(Edri__Bench__Ping *ping, size_t size);
+
+// bench_stall_t lets a handler stand once, at one event; bench_stall does that (NULL:
+// never).
+typedef struct bench_stall {
+    uint64_t at; // the event's number
+    unsigned ms;
+} bench_stall_t;
+void bench_stall(const bench_stall_t *self, uint64_t number);
+
+// bench_responder forks a node that answers Echo, and returns when it is there.
+pid_t bench_responder(const char *endpoint, bench_stall_t *stall);
+
+// paced_t is load that is offered by a schedule, and what came of it.
+typedef struct paced {
+    size_t size;
+    unsigned nodes; // that the events go to; 0: the emitter's own
+    pace_t pace;    // its start counts from when it has run
+    bench_stall_t stall;
+    track_t offered;
+    track_t handled; // at all nodes; of requests: their replies
+} paced_t;
+
+// bench_paced_events and bench_paced_requests offer it to EDRI and fail when not every
+// event has come once; nats_paced offers it to NATS, which may lose some.
+void bench_paced_events(paced_t *self);
+void bench_paced_requests(paced_t *self);
+void nats_paced(bool requests, paced_t *self);
+
+// bench_latency is 'edri bench latency'; the arguments stand behind that and end with
+// NULL.  Returns false when they are wrong, and has said which.
+bool bench_latency(char **arguments);
+
+// bench_read_count reads a number, at least 1.
+bool bench_read_count(const char *text, uint64_t *number);
 
 // bench_all runs the scenarios that docs/performance.md shows, several times each, and
 // prints their medians as a table; the arguments end with NULL.  Returns false when

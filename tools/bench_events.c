@@ -8,7 +8,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bench.edri.h"
 #include "bench.h"
 
 typedef struct counted {
@@ -35,12 +34,19 @@ on_ping(edri_task_t *task, const Edri__Bench__Ping *ping)
     return EDRI_OK;
 }
 
+void
+bench_ping_init(Edri__Bench__Ping *ping, size_t size)
+{
+    edri__bench__ping__init(ping);
+    ping->padding.len = size > 12 ? size - 12 : 0; // number and tags: 64 in all
+    ping->padding.data = calloc(1, size + 1);
+}
+
 static void
 emit_all(edri_port_t *port, size_t size, uint64_t count)
 {
-    Edri__Bench__Ping ping = EDRI__BENCH__PING__INIT;
-    ping.padding.len = size > 12 ? size - 12 : 0; // number and tags: 64 in all
-    ping.padding.data = calloc(1, size + 1);
+    Edri__Bench__Ping ping;
+    bench_ping_init(&ping, size);
     for (uint64_t i = 1; i <= count; i++) {
         ping.number = i;
         if (edri_bench_ping_emit(port, &ping) != EDRI_OK) {
@@ -61,16 +67,14 @@ rate_of(const counted_t *counted)
     return (double)(n - 1) / (counted->last - counted->first);
 }
 
-// start_sink starts a node that counts what comes; 'name' and 'endpoint' are NULL where
-// it is alone.
-static edri_node_t *
-start_sink(counted_t *counted, const char *name, const char *endpoint)
+void
+bench_sink(edri_node_t **node_p, edri_bench_ping_handler_fn *handler,
+    void *state, const char *name, const char *endpoint)
 {
-    edri_node_t *node = edri_node_new(0, NULL);
+    edri_node_t *node = *node_p = edri_node_new(0, NULL);
     edri_manager_t *manager = edri_node_manager(node, "sink");
-    counted->node = node;
-    (void)edri_manager_set_state(manager, counted, NULL);
-    (void)edri_bench_ping_handle(manager, on_ping, EDRI_METHOD);
+    (void)edri_manager_set_state(manager, state, NULL);
+    (void)edri_bench_ping_handle(manager, handler, EDRI_METHOD);
     if (endpoint != NULL) {
         (void)edri_node_set(node, "node.name", name);
         (void)edri_node_set(node, "node.switch", endpoint);
@@ -78,7 +82,15 @@ start_sink(counted_t *counted, const char *name, const char *endpoint)
     if (edri_node_start(node) != EDRI_OK) {
         bench_fail("%s", edri_node_error(node));
     }
-    return node;
+}
+
+// start_sink starts a node that counts what comes; 'name' and 'endpoint' are NULL where
+// it is alone.
+static edri_node_t *
+start_sink(counted_t *counted, const char *name, const char *endpoint)
+{
+    bench_sink(&counted->node, on_ping, counted, name, endpoint);
+    return counted->node;
 }
 
 double

@@ -102,6 +102,18 @@ read_all(nats_t *self, void *data, size_t size)
     }
 }
 
+// end ends client and server.
+static void
+end(nats_t *self)
+{
+    (void)close(self->to_fd); // the client ends
+    (void)close(self->from_fd);
+    bench_join(self->client);
+    (void)kill(self->server, SIGKILL);
+    (void)waitpid(self->server, NULL, 0);
+    (void)close(self->log_fd);
+}
+
 double
 nats_events(size_t size, uint64_t count, unsigned subscribers)
 {
@@ -161,13 +173,35 @@ nats_round_trips(nats_t *self, double *us, size_t count)
 void
 nats_end(nats_t **self_p)
 {
-    nats_t *self = *self_p;
+    end(*self_p);
+    free(*self_p);
     *self_p = NULL;
-    (void)close(self->to_fd); // it ends
-    (void)close(self->from_fd);
-    bench_join(self->client);
-    (void)kill(self->server, SIGKILL);
-    (void)waitpid(self->server, NULL, 0);
-    (void)close(self->log_fd);
-    free(self);
+}
+
+void
+nats_paced(bool requests, paced_t *self)
+{
+    nats_t nats = {0};
+    char numbers[4][32];
+    const pace_t *pace = &self->pace;
+    (void)snprintf(numbers[0], sizeof numbers[0], "%zu", self->size);
+    (void)snprintf(numbers[1], sizeof numbers[1], "%.17g", pace->interval_ns);
+    (void)snprintf(
+        numbers[2], sizeof numbers[2], "%llu", (unsigned long long)pace->warm);
+    (void)snprintf(
+        numbers[3], sizeof numbers[3], "%llu", (unsigned long long)pace->count);
+    start_server(&nats);
+    start_client(&nats,
+        (char *[]){(char[]){"edri-bench-nats"},
+            requests ? (char[]){"paced-requests"} : (char[]){"paced-events"},
+            nats.url, numbers[0], numbers[1], numbers[2], numbers[3], NULL});
+    // Its own patience ends first.
+    int64_t most_ms = load_span_ms(pace) + 2 * (int64_t)LOAD_PATIENCE_MS;
+    if (!load_read(
+            nats.from_fd, &self->offered, sizeof self->offered, most_ms) ||
+        !load_read(
+            nats.from_fd, &self->handled, sizeof self->handled, most_ms)) {
+        bench_fail("edri-bench-nats gave no result");
+    }
+    end(&nats);
 }

@@ -13,7 +13,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bench.edri.h"
 #include "bench.h"
 
 // Round trips of one block; a process for each takes its time, many at a time less.
@@ -23,6 +22,7 @@
 
 typedef struct responder {
     const char *endpoint;
+    bench_stall_t *stall; // NULL: none
     int ready_fd;
 } responder_t;
 
@@ -30,7 +30,7 @@ static edri_err_t
 on_echo(edri_task_t *task, const Edri__Bench__Echo *echo,
     Edri__Bench__EchoReply *reply)
 {
-    (void)task;
+    bench_stall(edri_task_state(task), echo->number);
     reply->number = echo->number;
     reply->padding = echo->padding;
     return EDRI_OK;
@@ -43,14 +43,33 @@ respond(void *arg)
     edri_node_t *node = edri_node_new(0, NULL);
     (void)edri_node_set(node, "node.name", "responder");
     (void)edri_node_set(node, "node.switch", self->endpoint);
-    (void)edri_bench_echo_handle(
-        edri_node_manager(node, "echo"), on_echo, EDRI_METHOD);
+    edri_manager_t *manager = edri_node_manager(node, "echo");
+    (void)edri_manager_set_state(manager, self->stall, NULL);
+    (void)edri_bench_echo_handle(manager, on_echo, EDRI_METHOD);
     if (edri_node_start(node) != EDRI_OK ||
         write(self->ready_fd, "x", 1) != 1) {
         return 1;
     }
     (void)edri_node_wait(node);
     return 0;
+}
+
+pid_t
+bench_responder(const char *endpoint, bench_stall_t *stall)
+{
+    int ready[2];
+    char byte = 0;
+    if (pipe(ready) != 0) {
+        bench_fail("no pipe");
+    }
+    responder_t responder = {endpoint, stall, ready[1]};
+    pid_t pid = bench_fork(respond, &responder);
+    (void)close(ready[1]);
+    if (read(ready[0], &byte, 1) != 1) {
+        bench_fail("the responder did not start");
+    }
+    (void)close(ready[0]);
+    return pid;
 }
 
 // side_t is one of the two that are measured in turn.
@@ -259,14 +278,8 @@ static void
 ask_another_node(const ask_t *ask, result_t *result, uint64_t count)
 {
     char endpoint[128];
-    int ready[2];
-    char byte = 0;
     pid_t hub = bench_switch(endpoint, sizeof endpoint);
-    if (pipe(ready) != 0) {
-        bench_fail("no pipe");
-    }
-    responder_t responder = {endpoint, ready[1]};
-    pid_t child = bench_fork(respond, &responder);
+    pid_t child = bench_responder(endpoint, NULL);
     side_t sides[] = {
         {.run = run_asker, .pids = {getpid(), hub, child}, .pid_count = 3},
         {.pids = {getpid()}, .pid_count = 3}};
@@ -283,14 +296,12 @@ ask_another_node(const ask_t *ask, result_t *result, uint64_t count)
         sides[1].arg = raw;
     }
     result->against = ask->nats ? "NATS" : "raw";
-    if (read(ready[0], &byte, 1) != 1) {
-        bench_fail("the responder did not start");
-    }
     edri_node_t *node = bench_node("asker", endpoint);
     asker_t asker = new_asker(node, ask->size, ask->outstanding);
     sides[0].arg = &asker;
+    size_t many = count < BLOCK_MANY ? (size_t)count : BLOCK_MANY;
     fill(result, sides,
-        take_turns(sides, count, ask->outstanding > 1 ? BLOCK_MANY : BLOCK));
+        take_turns(sides, count, ask->outstanding > 1 ? many : BLOCK));
     end_asker(&asker);
     edri_node_destroy(&node);
     if (raw != NULL) {
@@ -303,8 +314,6 @@ ask_another_node(const ask_t *ask, result_t *result, uint64_t count)
     (void)waitpid(child, NULL, 0);
     (void)kill(hub, SIGTERM);
     (void)waitpid(hub, NULL, 0);
-    (void)close(ready[0]);
-    (void)close(ready[1]);
 }
 
 void

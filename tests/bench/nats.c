@@ -8,6 +8,9 @@
 //       answers each count (8 bytes, as the machine has them) on stdin with so many
 //       round trips, so many at a time: the seconds that they took and the
 //       microseconds of each, as doubles, on stdout
+//   edri-bench-nats paced-events|paced-requests URL SIZE INTERVAL WARM COUNT
+//       offers COUNT of them by a schedule, INTERVAL ns apart, the first WARM not
+//       measured: two track_t (tools/pace.h) on stdout, sent and received; nats_paced.c
 
 #include <pthread.h>
 #include <signal.h>
@@ -21,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <nats/nats.h>
+#include "nats_client.h"
 
 // A subscriber that has heard nothing for so long hears no more.
 #define SILENCE_S 3
@@ -34,8 +37,8 @@ now(void)
     return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
-static void
-check(natsStatus status, const char *what)
+void
+client_check(natsStatus status, const char *what)
 {
     if (status != NATS_OK) {
         fprintf(stderr, "edri-bench-nats: %s: %s\n", what,
@@ -44,22 +47,21 @@ check(natsStatus status, const char *what)
     }
 }
 
-static natsConnection *
-join(const char *url, bool asap)
+natsConnection *
+client_join(const char *url, bool asap)
 {
     natsOptions *options = NULL;
     natsConnection *nats = NULL;
-    check(natsOptions_Create(&options), "options");
-    check(natsOptions_SetURL(options, url), url);
-    check(natsOptions_SetSendAsap(options, asap), "options");
-    check(natsConnection_Connect(&nats, options), url);
+    client_check(natsOptions_Create(&options), "options");
+    client_check(natsOptions_SetURL(options, url), url);
+    client_check(natsOptions_SetSendAsap(options, asap), "options");
+    client_check(natsConnection_Connect(&nats, options), url);
     natsOptions_Destroy(options);
     return nats;
 }
 
-// child forks; what it does ends with this process.
-static pid_t
-child(void)
+pid_t
+client_fork(void)
 {
     pid_t pid = fork();
     if (pid < 0) {
@@ -104,12 +106,13 @@ static void
 subscribe(const char *url, uint64_t count, int out)
 {
     heard_t heard = {.wanted = count};
-    natsConnection *nats = join(url, false);
+    natsConnection *nats = client_join(url, false);
     natsSubscription *sub = NULL;
-    check(natsConnection_Subscribe(&sub, nats, "bench", on_message, &heard),
+    client_check(
+        natsConnection_Subscribe(&sub, nats, "bench", on_message, &heard),
         "subscribe");
-    check(natsSubscription_SetPendingLimits(sub, -1, -1), "limits");
-    check(natsConnection_Flush(nats), "flush");
+    client_check(natsSubscription_SetPendingLimits(sub, -1, -1), "limits");
+    client_check(natsConnection_Flush(nats), "flush");
     if (write(out, "r", 1) != 1) {
         exit(1);
     }
@@ -132,13 +135,13 @@ subscribe(const char *url, uint64_t count, int out)
 static void
 publish(const char *url, size_t size, uint64_t count)
 {
-    natsConnection *nats = join(url, false);
+    natsConnection *nats = client_join(url, false);
     char *body = calloc(1, size + 1);
     for (uint64_t i = 0; i < count; i++) {
-        check(
+        client_check(
             natsConnection_Publish(nats, "bench", body, (int)size), "publish");
     }
-    check(natsConnection_FlushTimeout(nats, 60000), "flush");
+    client_check(natsConnection_FlushTimeout(nats, 60000), "flush");
     exit(0);
 }
 
@@ -154,7 +157,7 @@ events(const char *url, size_t size, uint64_t count, unsigned subscribers)
         if (pipe(pipes[i]) != 0) {
             return 1;
         }
-        if (child() == 0) {
+        if (client_fork() == 0) {
             subscribe(url, count, pipes[i][1]);
         }
         (void)close(pipes[i][1]);
@@ -164,7 +167,7 @@ events(const char *url, size_t size, uint64_t count, unsigned subscribers)
             return 1;
         }
     }
-    if (child() == 0) {
+    if (client_fork() == 0) {
         publish(url, size, count);
     }
     heard_t all = {.first = 1e18};
@@ -196,14 +199,14 @@ on_request(
     natsMsg_Destroy(message);
 }
 
-static void
-respond(const char *url, int out)
+void
+client_respond(const char *url, int out)
 {
-    natsConnection *nats = join(url, true);
+    natsConnection *nats = client_join(url, true);
     natsSubscription *sub = NULL;
-    check(natsConnection_Subscribe(&sub, nats, "echo", on_request, NULL),
+    client_check(natsConnection_Subscribe(&sub, nats, "echo", on_request, NULL),
         "subscribe");
-    check(natsConnection_Flush(nats), "flush");
+    client_check(natsConnection_Flush(nats), "flush");
     if (write(out, "r", 1) != 1) {
         exit(1);
     }
@@ -234,8 +237,8 @@ ask_next(asker_t *self)
         uint64_t number = self->asked++;
         memcpy(self->body, &number, sizeof number);
         self->start[number] = now();
-        check(natsConnection_PublishRequest(
-                  self->nats, "echo", self->inbox, self->body, (int)self->size),
+        client_check(natsConnection_PublishRequest(self->nats, "echo",
+                         self->inbox, self->body, (int)self->size),
             "request");
     }
 }
@@ -279,8 +282,8 @@ ask_one_by_one(asker_t *self)
     for (uint64_t i = 0; i < self->count; i++) {
         natsMsg *reply = NULL;
         double start = now();
-        check(natsConnection_Request(&reply, self->nats, "echo", self->body,
-                  (int)self->size, 10000),
+        client_check(natsConnection_Request(&reply, self->nats, "echo",
+                         self->body, (int)self->size, 10000),
             "request");
         self->us[i] = (now() - start) * 1e6;
         natsMsg_Destroy(reply);
@@ -309,21 +312,21 @@ requests(const char *url, size_t size, unsigned outstanding)
     if (pipe(ready) != 0) {
         return 1;
     }
-    if (child() == 0) {
-        respond(url, ready[1]);
+    if (client_fork() == 0) {
+        client_respond(url, ready[1]);
     }
     if (read(ready[0], &byte, 1) != 1) {
         return 1;
     }
-    asker_t asker = {.nats = join(url, true),
+    asker_t asker = {.nats = client_join(url, true),
         .size = size > 8 ? size : 8,
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .done = PTHREAD_COND_INITIALIZER};
     natsSubscription *sub = NULL;
     asker.body = calloc(1, asker.size);
-    check(natsInbox_Create(&asker.inbox), "inbox");
-    check(natsConnection_Subscribe(
-              &sub, asker.nats, asker.inbox, on_reply, &asker),
+    client_check(natsInbox_Create(&asker.inbox), "inbox");
+    client_check(natsConnection_Subscribe(
+                     &sub, asker.nats, asker.inbox, on_reply, &asker),
         "inbox");
     while (read(STDIN_FILENO, &asker.count, sizeof asker.count) ==
            (ssize_t)sizeof asker.count) {
@@ -357,7 +360,19 @@ main(int argc, char **argv)
         return requests(
             argv[2], strtoull(argv[3], NULL, 10), (unsigned)atoi(argv[4]));
     }
-    fprintf(stderr, "usage: edri-bench-nats events URL SIZE COUNT SUBSCRIBERS\n"
-                    "       edri-bench-nats requests URL SIZE OUTSTANDING\n");
+    if (argc == 7 && strncmp(argv[1], "paced-", 6) == 0) {
+        pace_t pace = {.interval_ns = strtod(argv[4], NULL),
+            .warm = strtoull(argv[5], NULL, 10),
+            .count = strtoull(argv[6], NULL, 10)};
+        size_t size = strtoull(argv[3], NULL, 10);
+        return strcmp(argv[1], "paced-events") == 0
+                   ? paced_events(argv[2], size, &pace)
+                   : paced_requests(argv[2], size, &pace);
+    }
+    fprintf(stderr,
+        "usage: edri-bench-nats events URL SIZE COUNT SUBSCRIBERS\n"
+        "       edri-bench-nats requests URL SIZE OUTSTANDING\n"
+        "       edri-bench-nats paced-events|paced-requests URL SIZE INTERVAL "
+        "WARM COUNT\n");
     return 2;
 }
