@@ -67,6 +67,9 @@
     X(FRAMES_OUT, "frames.sent", "frames sent to switches")                    \
     X(FRAMES_IN, "frames.received", "frames received from switches")           \
     X(LINKS_UP, "links.up", "sessions with switches opened")                   \
+    X(LINKS_IN_FORCE, "links.in_force",                                        \
+        "sessions in which the switch has confirmed all demands")              \
+    X(BEATS, "links.heartbeats", "heartbeats sent to switches")                \
     X(LINKS_LOST, "links.lost", "sessions with switches lost")
 
 typedef enum counter {

@@ -220,6 +220,7 @@ carry_out(link_t *self, session_do_t what, const char *why)
         word.word_case = EDRI__LINK__CONTROL__WORD_HEARTBEAT;
         word.heartbeat = &beat;
         link_say(self, &word);
+        counter_add(&self->router->node->counters, COUNTER_BEATS, 1);
     }
 }
 

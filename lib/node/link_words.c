@@ -263,6 +263,7 @@ on_in_force(link_t *self, const Edri__Link__InForce *word)
         return;
     }
     self->shake = SHAKE_IN_FORCE;
+    counter_add(&router->node->counters, COUNTER_LINKS_IN_FORCE, 1);
     tell_ready(router);
 }
 

@@ -163,12 +163,15 @@ Test(links, events_wait_for_the_next_switch)
     edri_port_t *port = edri_node_port(client);
     emit(port, 10, 10);
     cr_assert(await(&seen.count, 10));
+    cr_expect(await_counter(node, "links.heartbeats", 1));
+    cr_expect(await_counter(node, "links.in_force", 1));
     kill(hub.pid, SIGKILL);
     waitpid(hub.pid, NULL, 0);
     cr_assert(await_counter(client, "links.lost", 1));
     emit(port, 1000, 1000);
     hub = start_switch_at(hub.endpoint);
     cr_expect(await(&seen.count, 1010), "%lu", seen.count);
+    cr_expect(await_counter(node, "links.in_force", 2), "demanded anew");
     edri_port_destroy(&port);
     cr_expect_eq(edri_node_stop(client, 10000), EDRI_OK);
     edri_node_destroy(&client);
