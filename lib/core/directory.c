@@ -7,11 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/map.h"
-
-typedef struct holder {
-    uint64_t session;
-    uint64_t seen; // version
-} holder_t;
+#include "core/audience.h"
 
 typedef struct row {
     uint64_t session;
@@ -23,8 +19,7 @@ typedef struct table {
     uint64_t version;
     row_t *rows;
     size_t row_count;
-    holder_t *holders;
-    size_t holder_count;
+    audience_t audience;
 } table_t;
 
 typedef struct session {
@@ -35,8 +30,8 @@ typedef struct session {
 
 // made_t is a version that a Demand made.
 typedef struct made {
-    uint64_t type;
-    uint64_t version;
+    table_t *table;
+    wait_t wait;
 } made_t;
 
 // waiting_t is a Demand that is not in force yet.
@@ -47,6 +42,7 @@ typedef struct waiting {
     int64_t until_ms;
     made_t *made;
     size_t made_count;
+    size_t open;                   // of these, that somebody has not seen
     Edri__Link__Refusal **refused; // copies
     size_t refused_count;
 } waiting_t;
@@ -59,6 +55,7 @@ struct directory {
     map_t *tables;      // type → table_t
     map_t *sessions;    // number → session_t
     waiting_t *waiting; // oldest first
+    size_t ready;       // of these, in force and not confirmed yet
 };
 
 // ----- making and freeing
@@ -81,6 +78,17 @@ free_row(row_t *row)
     free(row->member.node);
     free(row->member.manager);
     free(row->member.replay.data);
+}
+
+static void
+free_table(table_t *table)
+{
+    for (size_t i = 0; i < table->row_count; i++) {
+        free_row(&table->rows[i]);
+    }
+    free(table->rows);
+    audience_clear(&table->audience);
+    free(table);
 }
 
 static void
@@ -113,13 +121,7 @@ directory_destroy(directory_t **self_p)
     size_t cursor = 0;
     void *value = NULL;
     while (map_next(self->tables, &cursor, NULL, &value)) {
-        table_t *table = value;
-        for (size_t i = 0; i < table->row_count; i++) {
-            free_row(&table->rows[i]);
-        }
-        free(table->rows);
-        free(table->holders);
-        free(table);
+        free_table(value);
     }
     cursor = 0;
     while (map_next(self->sessions, &cursor, NULL, &value)) {
@@ -142,32 +144,21 @@ find_table(directory_t *self, uint64_t type)
     if (table == NULL) {
         table = mem_new(sizeof *table);
         table->type = type;
+        audience_init(&table->audience);
         (void)map_put(self->tables, type, table);
     }
     return table;
 }
 
-// drop_table forgets a type that nobody demands or asks for.
+// drop_table forgets a type that nobody demands, asks for or waits for.
 static void
 drop_table(directory_t *self, table_t *table)
 {
-    if (table->row_count == 0 && table->holder_count == 0) {
+    if (table->row_count == 0 && map_size(table->audience.holders) == 0 &&
+        table->audience.wait_count == 0) {
         (void)map_take(self->tables, table->type);
-        free(table->rows);
-        free(table->holders);
-        free(table);
+        free_table(table);
     }
-}
-
-static holder_t *
-find_holder(table_t *table, uint64_t session)
-{
-    for (size_t i = 0; i < table->holder_count; i++) {
-        if (table->holders[i].session == session) {
-            return &table->holders[i];
-        }
-    }
-    return NULL;
 }
 
 // ----- changes
@@ -187,8 +178,11 @@ tell_change(directory_t *self, table_t *table, Edri__Link__Member *added,
     control_t word = EDRI__LINK__CONTROL__INIT;
     word.word_case = EDRI__LINK__CONTROL__WORD_CHANGE;
     word.change = &change;
-    for (size_t i = 0; i < table->holder_count; i++) {
-        self->send(table->holders[i].session, &word, self->arg);
+    size_t cursor = 0;
+    uint64_t session = 0;
+    void *value = NULL;
+    while (map_next(table->audience.holders, &cursor, &session, &value)) {
+        self->send(session, &word, self->arg);
     }
 }
 
@@ -258,14 +252,36 @@ remove_row(directory_t *self, table_t *table, size_t at)
 
 // ----- in force
 
-// is_late says whether a session still has to see what the Demand made.
-static bool
-is_late(directory_t *self, const waiting_t *waiting, uint64_t session)
+// note_made lets a Demand wait for the table's present version.
+static void
+note_made(waiting_t *waiting, table_t *table)
+{
+    made_t *made = &waiting->made[waiting->made_count++];
+    made->table = table;
+    made->wait.session = waiting->session;
+    made->wait.open = &waiting->open;
+    audience_wait(&table->audience, &made->wait, table->version);
+}
+
+static void
+end_waiting(directory_t *self, waiting_t *waiting)
 {
     for (size_t i = 0; i < waiting->made_count; i++) {
-        table_t *table = map_get(self->tables, waiting->made[i].type);
-        holder_t *holder = table != NULL ? find_holder(table, session) : NULL;
-        if (holder != NULL && holder->seen < waiting->made[i].version) {
+        made_t *made = &waiting->made[i];
+        audience_forget(&made->table->audience, &made->wait);
+        drop_table(self, made->table);
+    }
+    free_waiting(waiting);
+}
+
+// is_late says whether a session still has to see what the Demand made.
+static bool
+is_late(const waiting_t *waiting, uint64_t session)
+{
+    for (size_t i = 0; i < waiting->made_count; i++) {
+        const made_t *made = &waiting->made[i];
+        if (audience_misses(
+                &made->table->audience, session, made->wait.version)) {
             return true;
         }
     }
@@ -273,16 +289,19 @@ is_late(directory_t *self, const waiting_t *waiting, uint64_t session)
 }
 
 static size_t
-find_late(directory_t *self, const waiting_t *waiting, char **names)
+find_late(const directory_t *self, const waiting_t *waiting, char **names)
 {
     size_t count = 0;
     size_t cursor = 0;
     void *value = NULL;
+    if (waiting->open == 0) {
+        return 0;
+    }
     while (map_next(self->sessions, &cursor, NULL, &value)) {
-        session_t *session = value;
+        const session_t *session = value;
         // The node that demands knows its own managers.
         if (session->number != waiting->session &&
-            is_late(self, waiting, session->number)) {
+            is_late(waiting, session->number)) {
             names[count++] = session->node;
         }
     }
@@ -308,28 +327,23 @@ confirm(directory_t *self, const waiting_t *waiting, char **late, size_t count)
 static void
 settle_waiting(directory_t *self, int64_t now_ms)
 {
+    if (self->ready == 0 &&
+        (self->waiting == NULL || now_ms < self->waiting->until_ms)) {
+        return;
+    }
     char **late = mem_new((map_size(self->sessions) + 1) * sizeof(char *));
     for (waiting_t **at = &self->waiting; *at != NULL;) {
         waiting_t *waiting = *at;
-        size_t count = find_late(self, waiting, late);
-        if (count > 0 && now_ms < waiting->until_ms) {
+        if (waiting->open > 0 && now_ms < waiting->until_ms) {
             at = &waiting->next;
             continue;
         }
-        confirm(self, waiting, late, count);
+        confirm(self, waiting, late, find_late(self, waiting, late));
         *at = waiting->next;
-        free_waiting(waiting);
+        end_waiting(self, waiting);
     }
+    self->ready = 0;
     free(late);
-}
-
-static void
-note_made(waiting_t *waiting, const table_t *table)
-{
-    waiting->made =
-        mem_resize(waiting->made, (waiting->made_count + 1) * sizeof(made_t));
-    waiting->made[waiting->made_count++] =
-        (made_t){table->type, table->version};
 }
 
 static bool
@@ -404,6 +418,8 @@ directory_demand(directory_t *self, uint64_t session,
     waiting->session = session;
     waiting->generation = demand->generation;
     waiting->until_ms = now_ms + self->late_ms;
+    waiting->made =
+        mem_new((demand->n_add + demand->n_remove + 1) * sizeof(made_t));
     copy_refusals(waiting, refused, refused_count);
     if (demand->generation == 1) {
         remove_stale(self, who, demand);
@@ -432,6 +448,7 @@ directory_demand(directory_t *self, uint64_t session,
         end = &(*end)->next;
     }
     *end = waiting;
+    self->ready += waiting->open == 0;
     settle_waiting(self, now_ms);
 }
 
@@ -455,16 +472,6 @@ directory_open(
     }
 }
 
-// forget_holder takes a session out of all tables' holders.
-static void
-forget_holder(table_t *table, uint64_t session)
-{
-    holder_t *holder = find_holder(table, session);
-    if (holder != NULL) {
-        *holder = table->holders[--table->holder_count];
-    }
-}
-
 static void
 forget_waiting(directory_t *self, uint64_t session)
 {
@@ -472,7 +479,7 @@ forget_waiting(directory_t *self, uint64_t session)
         waiting_t *waiting = *at;
         if (waiting->session == session) {
             *at = waiting->next;
-            free_waiting(waiting);
+            end_waiting(self, waiting);
         } else {
             at = &waiting->next;
         }
@@ -486,7 +493,7 @@ directory_move(directory_t *self, uint64_t from, uint64_t to)
     void *value = NULL;
     while (map_next(self->tables, &cursor, NULL, &value)) {
         table_t *table = value;
-        forget_holder(table, from);
+        self->ready += audience_remove(&table->audience, from);
         for (size_t i = 0; i < table->row_count; i++) {
             if (table->rows[i].session == from) {
                 table->rows[i].session = to;
@@ -513,7 +520,7 @@ directory_close(directory_t *self, uint64_t session)
     free_session(mine);
     while (map_next(self->tables, &cursor, NULL, &value)) {
         table_t *table = value;
-        forget_holder(table, session);
+        self->ready += audience_remove(&table->audience, session);
         for (size_t i = table->row_count; i > 0; i--) {
             if (table->rows[i - 1].session == session) {
                 remove_row(self, table, i - 1);
@@ -549,11 +556,7 @@ directory_resolve(
 {
     for (size_t i = 0; i < count; i++) {
         table_t *table = find_table(self, types[i]);
-        if (find_holder(table, session) == NULL) {
-            table->holders = mem_resize(table->holders,
-                (table->holder_count + 1) * sizeof *table->holders);
-            table->holders[table->holder_count++] = (holder_t){session, 0};
-        }
+        audience_add(&table->audience, session);
         send_table(self, session, table);
     }
 }
@@ -565,7 +568,7 @@ directory_release(
     for (size_t i = 0; i < count; i++) {
         table_t *table = map_get(self->tables, types[i]);
         if (table != NULL) {
-            forget_holder(table, session);
+            self->ready += audience_remove(&table->audience, session);
             drop_table(self, table);
         }
     }
@@ -577,12 +580,9 @@ directory_seen(
     directory_t *self, uint64_t session, uint64_t type, uint64_t version)
 {
     table_t *table = map_get(self->tables, type);
-    holder_t *holder = table != NULL ? find_holder(table, session) : NULL;
-    if (holder != NULL && version <= table->version && version > holder->seen) {
-        holder->seen = version;
-        if (self->waiting != NULL) {
-            settle_waiting(self, 0);
-        }
+    if (table != NULL && version <= table->version) {
+        self->ready += audience_seen(&table->audience, session, version);
+        settle_waiting(self, 0);
     }
 }
 
@@ -591,9 +591,7 @@ directory_seen(
 void
 directory_tick(directory_t *self, int64_t now_ms)
 {
-    if (self->waiting != NULL) {
-        settle_waiting(self, now_ms);
-    }
+    settle_waiting(self, now_ms);
 }
 
 int64_t

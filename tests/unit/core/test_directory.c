@@ -304,6 +304,65 @@ Test(directory, words_of_unknown_sessions_change_nothing)
     stop(&self);
 }
 
+// ----- many
+
+enum {
+    MANY = 1000
+};
+
+// counts_t counts what the directory says.
+typedef struct counts {
+    size_t changes;
+    size_t in_force;
+    size_t late;
+} counts_t;
+
+static void
+count(uint64_t session, const control_t *word, void *arg)
+{
+    (void)session;
+    counts_t *self = arg;
+    self->changes += word->word_case == EDRI__LINK__CONTROL__WORD_CHANGE;
+    if (word->word_case == EDRI__LINK__CONTROL__WORD_IN_FORCE) {
+        self->in_force++;
+        self->late += word->in_force->n_late;
+    }
+}
+
+// All of them demand and hold one type, and each sees every change: a million words,
+// while a thousand Demands wait.
+Test(directory, a_thousand_that_all_hold_what_all_demand)
+{
+    counts_t counts = {0};
+    directory_t *self = directory_new(count, &counts, LATE_MS);
+    uint64_t type = T1;
+    for (uint64_t session = 1; session <= MANY; session++) {
+        directory_open(self, session, 5000 + session, "n");
+        directory_resolve(self, session, &type, 1);
+    }
+    for (uint64_t session = 1; session <= MANY; session++) {
+        Edri__Link__Wanted wanted = EDRI__LINK__WANTED__INIT;
+        Edri__Link__Wanted *list[] = {&wanted};
+        Edri__Link__Demand word = EDRI__LINK__DEMAND__INIT;
+        wanted.type = T1;
+        wanted.target = 1;
+        word.generation = 1;
+        word.add = list;
+        word.n_add = 1;
+        directory_demand(self, session, &word, NULL, 0, 0);
+    }
+    cr_expect_eq(counts.changes, MANY * MANY);
+    cr_expect_eq(counts.in_force, 0);
+    for (uint64_t version = 1; version <= MANY; version++) {
+        for (uint64_t session = 1; session <= MANY; session++) {
+            directory_seen(self, session, T1, version);
+        }
+        cr_assert_eq(counts.in_force, version, "each when all have seen it");
+    }
+    cr_expect_eq(counts.late, 0);
+    directory_destroy(&self);
+}
+
 // ----- what a holder keeps from tables and changes is what there is
 
 typedef struct copy {
