@@ -18,6 +18,10 @@
 // Descriptors that the switch keeps for itself, beside those open at start.
 #define DESCRIPTORS_SPARE 8
 
+// Connections that may wait to be accepted: when a switch was replaced all nodes come
+// at once, and one that finds no room tries again a second later.
+#define BACKLOG 4096
+
 // A standstill of this length shifts the deadlines: it was ours.
 #define GAP_MS 1000
 
@@ -273,6 +277,7 @@ bind_router(hub_t *hub)
     bool fine = hub->router != NULL &&
                 set_option(hub->router, ZMQ_ROUTER_MANDATORY, 1) &&
                 set_option(hub->router, ZMQ_LINGER, 0) &&
+                set_option(hub->router, ZMQ_BACKLOG, BACKLOG) &&
                 set_option(hub->router, ZMQ_SNDHWM, 4096) &&
                 set_option(hub->router, ZMQ_RCVHWM, 64) &&
                 set_option(hub->router, ZMQ_SNDBUF, 256 * 1024) &&

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include "support/network.h"
@@ -425,5 +426,48 @@ Test(switch, a_message_over_the_limit_ends_that_connection_only)
     raw_close(&big);
     raw_close(&one);
     raw_close(&two);
+    stop_switch(&hub);
+}
+
+// ----- many at once
+
+// connect_now begins a connection; it is there when the switch's system took it, even
+// while the switch itself does nothing.
+static int
+connect_now(const hub_t *hub)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    unsigned port = 0;
+    cr_assert_eq(sscanf(hub->endpoint, "tcp://127.0.0.1:%u", &port), 1);
+    address.sin_port = htons((uint16_t)port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    cr_assert_geq(fd, 0);
+    (void)connect(fd, (struct sockaddr *)&address, sizeof address);
+    return fd;
+}
+
+// When a switch was replaced all nodes come at once: none of 500 finds no room.
+Test(switch, many_connect_while_it_is_busy)
+{
+    enum {
+        MANY = 500
+    };
+    hub_t hub = start_switch();
+    int fds[MANY];
+    int status = 0;
+    cr_assert_eq(kill(hub.pid, SIGSTOP), 0);
+    cr_assert_eq(waitpid(hub.pid, &status, WUNTRACED), hub.pid);
+    for (int i = 0; i < MANY; i++) {
+        fds[i] = connect_now(&hub);
+    }
+    for (int i = 0; i < MANY; i++) {
+        struct pollfd item = {fds[i], POLLOUT, 0};
+        cr_assert_eq(poll(&item, 1, 5000), 1, "number %d finds no room", i);
+        (void)close(fds[i]);
+    }
+    cr_assert_eq(kill(hub.pid, SIGCONT), 0);
+    raw_t raw = join(&hub, "last", 1001);
+    raw_close(&raw);
     stop_switch(&hub);
 }
