@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench_crowd.h"
 #include "words.h"
 
 // ----- shared
@@ -109,13 +111,16 @@ bench_beside_us(char *path, size_t size, const char *name)
     (void)snprintf(path + at, size - at, "%s", name);
 }
 
-pid_t
-bench_switch(char *endpoint, size_t size)
+// start_switch starts the edri-switch beside this program, and gives where it listens.
+static pid_t
+start_switch(const char *bind, char *endpoint, size_t size)
 {
     char program[512];
+    char setting[160];
     char line[256] = "";
     int pipes[2];
     bench_beside_us(program, sizeof program, "edri-switch");
+    (void)snprintf(setting, sizeof setting, "switch.bind=%s", bind);
     if (pipe(pipes) != 0) {
         bench_fail("no pipe");
     }
@@ -124,8 +129,7 @@ bench_switch(char *endpoint, size_t size)
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         (void)dup2(pipes[1], STDOUT_FILENO);
         (void)close(pipes[0]);
-        execl(program, program, "--set", "switch.bind=tcp://127.0.0.1:*",
-            (char *)NULL);
+        execl(program, program, "--set", setting, (char *)NULL);
         _exit(127);
     }
     (void)close(pipes[1]);
@@ -140,6 +144,19 @@ bench_switch(char *endpoint, size_t size)
     snprintf(endpoint, size, "%.*s", (int)strcspn(found, "\n"), found);
     (void)fclose(out);
     return pid;
+}
+
+pid_t
+bench_switch(char *endpoint, size_t size)
+{
+    return start_switch("tcp://127.0.0.1:*", endpoint, size);
+}
+
+pid_t
+bench_switch_at(const char *endpoint)
+{
+    char bound[128];
+    return start_switch(endpoint, bound, sizeof bound);
 }
 
 edri_node_t *
@@ -279,7 +296,9 @@ typedef struct options {
     uint64_t count; // 0: as the scenario likes
     bool json;
     bool nats;            // beside NATS
-    uint64_t nodes;       // of fanout
+    uint64_t nodes;       // of fanout, scale, memory
+    uint64_t types;       // that each demands, of scale
+    uint64_t heartbeats;  // that each sends, of memory
     uint64_t outstanding; // requests at a time
     bool local;           // requests in one node
     bool alone;           // no baseline
@@ -371,18 +390,39 @@ run_tunnel(const options_t *options, result_t *result)
     }
 }
 
+// print_scale and print_memory have rows of their own.
+static void
+print_scale(const options_t *options)
+{
+    bench_scale(options->nodes > 0 ? (unsigned)options->nodes : 1000,
+        options->types > 0 ? (unsigned)options->types : 10,
+        usual_count(options, 2000000), options->json);
+}
+
+static void
+print_memory(const options_t *options)
+{
+    bench_memory(options->nodes > 0 ? (unsigned)options->nodes : 200,
+        options->heartbeats > 0 ? options->heartbeats : 1000, options->json);
+}
+
 static const struct scenario {
     const char *name;
     void (*run)(const options_t *options, result_t *result);
-    size_t size;         // as a rule
-    const char *options; // of its own
+    void (*print)(const options_t *options); // instead of run
+    size_t size;                             // as a rule
+    const char *options;                     // that fit
+    int nodes_least;                         // of --nodes
 } scenarios[] = {
-    {"local", run_local, 64, " --alone"},
-    {"switch", run_switch, 64, " --against --alone"},
-    {"fanout", run_fanout, 64, " --against --nodes"},
-    {"request", run_request, 64, " --against --outstanding --local --mode"},
-    {"keys", run_keys, 64, ""},
-    {"tunnel", run_tunnel, 65536, " --open --stopped"},
+    {"local", run_local, NULL, 64, " --size --count --alone", 0},
+    {"switch", run_switch, NULL, 64, " --size --count --against --alone", 0},
+    {"fanout", run_fanout, NULL, 64, " --size --count --against --nodes", 1},
+    {"request", run_request, NULL, 64,
+        " --size --count --against --outstanding --local --mode", 0},
+    {"keys", run_keys, NULL, 64, " --size --count", 0},
+    {"tunnel", run_tunnel, NULL, 65536, " --size --count --open --stopped", 0},
+    {"scale", NULL, print_scale, 64, " --count --nodes --types", 3},
+    {"memory", NULL, print_memory, 64, " --nodes --heartbeats", 1},
 };
 
 static const struct scenario *
@@ -414,6 +454,37 @@ read_against(const char *text, options_t *options)
     return options->nats || strcmp(text, "raw") == 0;
 }
 
+// numbers are the options whose value is one.
+static const struct number {
+    const char *name;
+    size_t at; // in options_t
+    uint64_t most;
+} numbers[] = {
+    {"--size", offsetof(options_t, size), 8 << 20},
+    {"--count", offsetof(options_t, count), UINT64_MAX},
+    {"--open", offsetof(options_t, open), 1000000},
+    {"--stopped", offsetof(options_t, stopped), 1000000},
+    {"--nodes", offsetof(options_t, nodes), 1000000},
+    {"--types", offsetof(options_t, types), CROWD_TYPES_MAX},
+    {"--heartbeats", offsetof(options_t, heartbeats), 1000000},
+    {"--outstanding", offsetof(options_t, outstanding), 1000000},
+};
+
+// read_number reads an option that is a number.  Returns false when it is none, or the
+// value does not fit.
+static bool
+read_number(const char *name, const char *value, options_t *options)
+{
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        if (strcmp(numbers[i].name, name) == 0) {
+            uint64_t *number = (uint64_t *)((char *)options + numbers[i].at);
+            return bench_read_count(value, number) &&
+                   *number <= numbers[i].most;
+        }
+    }
+    return false;
+}
+
 // read_value reads an option that has a value.  Returns false when there is no such,
 // or the value does not fit.
 static bool
@@ -422,13 +493,6 @@ read_value(const struct scenario *scenario, const char *name, const char *value,
 {
     char mine[32];
     (void)snprintf(mine, sizeof mine, " %s", name);
-    if (strcmp(name, "--size") == 0) {
-        return bench_read_count(value, &options->size) &&
-               options->size <= 8 << 20;
-    }
-    if (strcmp(name, "--count") == 0) {
-        return bench_read_count(value, &options->count);
-    }
     if (strstr(scenario->options, mine) == NULL) {
         return false;
     }
@@ -436,15 +500,13 @@ read_value(const struct scenario *scenario, const char *name, const char *value,
         options->has_mode = bench_mode_read(value, &options->mode);
         return options->has_mode;
     }
-    uint64_t *number = strcmp(name, "--open") == 0      ? &options->open
-                       : strcmp(name, "--stopped") == 0 ? &options->stopped
-                       : strcmp(name, "--nodes") == 0   ? &options->nodes
-                       : strcmp(name, "--outstanding") == 0
-                           ? &options->outstanding
-                           : NULL;
-    return number != NULL
-               ? bench_read_count(value, number) && *number <= 1000000
-               : strcmp(name, "--against") == 0 && read_against(value, options);
+    if (strcmp(name, "--against") == 0) {
+        return read_against(value, options);
+    }
+    if (strcmp(name, "--nodes") == 0 && atoi(value) < scenario->nodes_least) {
+        return false;
+    }
+    return read_number(name, value, options);
 }
 
 // read_options reads what stands behind the scenario's name.  Returns the first
@@ -486,6 +548,8 @@ usage(void)
         "       edri bench latency local|switch|fanout|request "
         "[--size BYTES] [--load PERCENT] [--seconds N] [--stall MS] [--json]\n"
         "           switch, request: --against nats\n"
+        "       edri bench scale [--nodes N] [--types T] [--count N] [--json]\n"
+        "       edri bench memory [--nodes N] [--heartbeats N] [--json]\n"
         "       edri bench --all [--runs N] [--out FILE]\n");
     return 2;
 }
@@ -512,6 +576,10 @@ word_bench(int argc, char **argv)
     }
     if (options.open > 0) {
         bench_tunnels(options.open, options.json);
+        return 0;
+    }
+    if (scenario->print != NULL) {
+        scenario->print(&options);
         return 0;
     }
     result_t result = {

@@ -64,8 +64,10 @@ void bench_beside_us(char *path, size_t size, const char *name);
 uint64_t bench_wakeups(const pid_t *pids, size_t count);
 
 // bench_switch starts the edri-switch beside this program and gives its
-// endpoint.  bench_node makes a started node; NULL endpoint: alone.
+// endpoint; bench_switch_at starts it there again.  It ends with this process.
+// bench_node makes a started node; NULL endpoint: alone.
 pid_t bench_switch(char *endpoint, size_t size);
+pid_t bench_switch_at(const char *endpoint);
 edri_node_t *bench_node(const char *name, const char *endpoint);
 
 // raw_inproc, raw_switch: messages a second through PUSH/PULL in a process, or
@@ -141,6 +143,13 @@ bool bench_latency(char **arguments);
 
 // bench_read_count reads a number, at least 1.
 bool bench_read_count(const char *text, uint64_t *number);
+// bench_between is the second of these at a switch that runs already.
+double bench_between(const char *endpoint, size_t size, uint64_t count);
+
+// bench_scale and bench_memory measure the scenarios of these names, and print them.
+// 'count' are the events between two of the nodes, which are 3 or more.
+void bench_scale(unsigned nodes, unsigned types, uint64_t count, bool json);
+void bench_memory(unsigned nodes, uint64_t heartbeats, bool json);
 
 // bench_all runs the scenarios that docs/performance.md shows, several times each, and
 // prints their medians as a table; the arguments end with NULL.  Returns false when

@@ -127,10 +127,8 @@ run_emitter(void *arg)
 }
 
 double
-bench_through_switch(size_t size, uint64_t count)
+bench_between(const char *endpoint, size_t size, uint64_t count)
 {
-    char endpoint[128];
-    pid_t hub = bench_switch(endpoint, sizeof endpoint);
     emitter_t emitter = {endpoint, size, count};
     counted_t counted = {.wanted = count};
     edri_node_t *node = start_sink(&counted, "sink", endpoint);
@@ -138,9 +136,18 @@ bench_through_switch(size_t size, uint64_t count)
     (void)edri_node_wait(node);
     bench_join(child);
     edri_node_destroy(&node);
+    return rate_of(&counted);
+}
+
+double
+bench_through_switch(size_t size, uint64_t count)
+{
+    char endpoint[128];
+    pid_t hub = bench_switch(endpoint, sizeof endpoint);
+    double rate = bench_between(endpoint, size, count);
     (void)kill(hub, SIGTERM);
     (void)waitpid(hub, NULL, 0);
-    return rate_of(&counted);
+    return rate;
 }
 
 // ----- one to several
