@@ -82,20 +82,23 @@ set_keys(router_t *router, route_t *self)
     }
 }
 
+// enter puts a member into its group; guests are in none.
 static void
-rebuild(router_t *router, route_t *self)
+enter(route_t *self, const member_t *member)
 {
-    clear_groups(self);
-    for (size_t i = 0; i < self->handler_count; i++) {
-        member_t *member = &self->handlers[i];
-        if (member_is_guest(member)) {
-            continue;
-        }
-        const char *name = member->slot != NULL ? member->slot->manager
-                                                : member->dest->manager;
-        join(find_group(self, name), member);
-        join(&self->everybody, member);
+    if (member_is_guest(member)) {
+        return;
     }
+    const char *name =
+        member->slot != NULL ? member->slot->manager : member->dest->manager;
+    join(find_group(self, name), member);
+    join(&self->everybody, member);
+}
+
+// groups_changed tells those who look at the groups.
+static void
+groups_changed(router_t *router, route_t *self)
+{
     if (self->keyed != NULL) {
         set_keys(router, self);
     }
@@ -103,6 +106,16 @@ rebuild(router_t *router, route_t *self)
         absent_adopt(router, self);
     }
     route_gate(router, self);
+}
+
+static void
+rebuild(router_t *router, route_t *self)
+{
+    clear_groups(self);
+    for (size_t i = 0; i < self->handler_count; i++) {
+        enter(self, &self->handlers[i]);
+    }
+    groups_changed(router, self);
 }
 
 static member_t *
@@ -137,7 +150,8 @@ route_add(router_t *router, route_t *self, bool observer, member_t member,
     }
     if (!observer) {
         absent_back(self, &member);
-        rebuild(router, self);
+        enter(self, &member); // not anew: a table may have a thousand
+        groups_changed(router, self);
         replay_member(router, self, &member);
     }
 }
