@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "bench_crowd.h"
+#include "bench_growth.h"
 #include "words.h"
 
 // ----- shared
@@ -550,6 +551,8 @@ usage(void)
         "           switch, request: --against nats\n"
         "       edri bench scale [--nodes N] [--types T] [--count N] [--json]\n"
         "       edri bench memory [--nodes N] [--heartbeats N] [--json]\n"
+        "       edri bench growth types|subscribers|nodes|payload "
+        "[--least N] [--most N] [--count N] [--runs N] [--json]\n"
         "       edri bench --all [--runs N] [--out FILE]\n");
     return 2;
 }
@@ -562,6 +565,9 @@ word_bench(int argc, char **argv)
     }
     if (argc > 1 && strcmp(argv[1], "latency") == 0) {
         return bench_latency(argv + 2) ? 0 : usage();
+    }
+    if (argc > 1 && strcmp(argv[1], "growth") == 0) {
+        return bench_growth(argv + 2) ? 0 : usage();
     }
     const struct scenario *scenario = argc > 1 ? find_scenario(argv[1]) : NULL;
     if (scenario == NULL) {
