@@ -106,7 +106,7 @@ listed(const head_t *head, uint64_t type)
 }
 
 // demanded returns the route for which the manager wants such an envelope, or
-// NULL.
+// NULL.  One look into a hash map, however many types it demands.
 static const route_t *
 demanded(const slot_t *slot, const envelope_t *env)
 {
@@ -115,14 +115,7 @@ demanded(const slot_t *slot, const envelope_t *env)
         envelope_kind(env->flags) == EDRI_TUNNEL) {
         return NULL;
     }
-    const list_t *list = observed ? &slot->observes : &slot->handles;
-    for (size_t i = 0; i < list->count; i++) {
-        const route_t *route = list->items[i];
-        if (route->type == env->type) {
-            return route;
-        }
-    }
-    return NULL;
+    return map_get(observed ? slot->observes : slot->handles, env->type);
 }
 
 // has_had says whether the manager has had the event before: it came again with

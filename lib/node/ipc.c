@@ -230,7 +230,7 @@ ipc_cancel(router_t *router, uint64_t life, const uint64_t *ids, size_t count)
 {
     for (size_t i = 0; i < router->ipc_slots.count; i++) {
         slot_t *slot = router->ipc_slots.items[i];
-        if (slot->handles.count > 0) {
+        if (map_size(slot->handles) > 0) {
             head_t head = EDRI__WIRE__HEAD__INIT;
             head.from = life != 0 ? life : router->node->life;
             head.cancels = (uint64_t *)(uintptr_t)ids;
@@ -382,17 +382,17 @@ on_demand(slot_t *slot, const Edri__Link__Demand *demand)
         const Edri__Link__Wanted *wanted = demand->add[i];
         bool observer = wanted->role == EDRI__LINK__ROLE__OBSERVER;
         route_t *route = route_find(router, wanted->type);
-        list_t *list = observer ? &slot->observes : &slot->handles;
-        (void)list_remove(list, route);
-        list_add(list, route);
+        (void)map_put(
+            observer ? slot->observes : slot->handles, route->type, route);
         wish_of(slot, route, &wanted->replay);
         route_add(router, route, observer, (member_t){.slot = slot}, 0);
     }
     for (size_t i = 0; i < demand->n_remove; i++) {
         const Edri__Link__Wanted *wanted = demand->remove[i];
         bool observer = wanted->role == EDRI__LINK__ROLE__OBSERVER;
-        route_t *route = route_find(router, wanted->type);
-        if (list_remove(observer ? &slot->observes : &slot->handles, route)) {
+        route_t *route =
+            map_take(observer ? slot->observes : slot->handles, wanted->type);
+        if (route != NULL) {
             route_remove(router, route, observer, slot, NULL, 0);
             links_withdraw(router, slot, route, observer);
         }

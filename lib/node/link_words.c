@@ -22,8 +22,6 @@
 // offer tells the switch every type that the node's managers handle or emit,
 // and those that its ports have used so far.
 typedef struct offer {
-    uint64_t only; // this type; 0: all
-
     Edri__Link__TypeInfo *infos;
     size_t count;
 } offer_t;
@@ -34,9 +32,6 @@ add_info(uint64_t key, void *value, void *arg)
     offer_t *offer = arg;
     const typeref_t *ref = value;
     const edri_type_t *type = ref->type;
-    if (offer->only != 0 && offer->only != key) {
-        return;
-    }
     offer->infos =
         mem_resize(offer->infos, (offer->count + 1) * sizeof *offer->infos);
     Edri__Link__TypeInfo *info = &offer->infos[offer->count++];
@@ -54,8 +49,14 @@ add_info(uint64_t key, void *value, void *arg)
 static void
 say_offer(link_t *self, uint64_t only)
 {
-    offer_t all = {.only = only};
-    shared_map_each(self->router->node->types, add_info, &all);
+    offer_t all = {0};
+    shared_map_t *types = self->router->node->types;
+    typeref_t *one = only != 0 ? shared_map_get(types, only) : NULL;
+    if (one != NULL) {
+        add_info(only, one, &all);
+    } else if (only == 0) {
+        shared_map_each(types, add_info, &all);
+    }
     Edri__Link__Offer offer = EDRI__LINK__OFFER__INIT;
     offer.n_types = all.count;
     offer.types = mem_new((all.count + 1) * sizeof *offer.types);
@@ -141,11 +142,13 @@ want(wants_t *self, const slot_t *slot, const route_t *route, bool observer)
 static void
 want_slot(wants_t *self, const slot_t *slot)
 {
-    for (size_t i = 0; i < slot->handles.count; i++) {
-        want(self, slot, slot->handles.items[i], false);
-    }
-    for (size_t i = 0; i < slot->observes.count; i++) {
-        want(self, slot, slot->observes.items[i], true);
+    for (int observer = 0; observer < 2; observer++) {
+        const map_t *demands = observer ? slot->observes : slot->handles;
+        size_t cursor = 0;
+        void *route = NULL;
+        while (map_next(demands, &cursor, NULL, &route)) {
+            want(self, slot, route, observer);
+        }
     }
 }
 

@@ -104,8 +104,8 @@ struct slot {
     uint8_t routing[32]; // ROUTER's name for it
     size_t routing_size;
     char *manager;   // name, or NULL
-    list_t handles;  // route_t: its demands as handler
-    list_t observes; // route_t
+    map_t *handles;  // type → route_t: its demands as handler
+    map_t *observes; // type → route_t
     wish_t *wishes;  // of retained types
     size_t wish_count;
     seat_t *seat;    // how far it is with those (replay.h), or NULL

@@ -61,7 +61,8 @@ slot_attach(router_t *router, edri_port_t *port, const uint8_t *routing,
     for (size_t i = 0; i < port->demand_count; i++) {
         const demand_t *demand = &port->demands[i];
         route_t *route = route_find(router, demand->ref->type->id);
-        list_add(demand->observer ? &self->observes : &self->handles, route);
+        (void)map_put(demand->observer ? self->observes : self->handles,
+            route->type, route);
         if (demand->replay) {
             replay_wish(self, route, demand->replay_age_ms);
         }
@@ -77,11 +78,13 @@ leave_routes(slot_t *self)
 {
     router_t *router = self->router;
     slots_flush(router);
-    for (size_t i = 0; i < self->handles.count; i++) {
-        route_remove(router, self->handles.items[i], false, self, NULL, 0);
-    }
-    for (size_t i = 0; i < self->observes.count; i++) {
-        route_remove(router, self->observes.items[i], true, self, NULL, 0);
+    for (int observer = 0; observer < 2; observer++) {
+        const map_t *demands = observer ? self->observes : self->handles;
+        size_t cursor = 0;
+        void *route = NULL;
+        while (map_next(demands, &cursor, NULL, &route)) {
+            route_remove(router, route, observer, self, NULL, 0);
+        }
     }
 }
 
@@ -123,8 +126,8 @@ slot_free(slot_t *self)
         free(item);
     }
     map_destroy(&self->sources);
-    list_clear(&self->handles);
-    list_clear(&self->observes);
+    map_destroy(&self->handles);
+    map_destroy(&self->observes);
     free(self->wishes);
     free(self->epochs);
     chunk_t *chunk = NULL;
@@ -170,6 +173,8 @@ void
 slot_init(slot_t *self, router_t *router)
 {
     self->router = router;
+    self->handles = map_new();
+    self->observes = map_new();
     self->sources = map_new();
     health_init(&self->health, router->now_ms);
     self->overflow =
@@ -232,8 +237,10 @@ set_full(slot_t *self, bool full)
         return;
     }
     self->full = full;
-    for (size_t i = 0; i < self->handles.count; i++) {
-        route_gate(self->router, self->handles.items[i]);
+    size_t cursor = 0;
+    void *route = NULL;
+    while (map_next(self->handles, &cursor, NULL, &route)) {
+        route_gate(self->router, route);
     }
 }
 
