@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/hash.h"
 #include "node/keyed.h"
 #include "node/replay.h"
 #include "node/route.h"
@@ -33,6 +34,7 @@ clear_groups(route_t *self)
         free(self->groups[i].dests);
     }
     free(self->groups);
+    map_destroy(&self->numbers);
     free(self->everybody.dests);
     self->groups = NULL;
     self->group_count = 0;
@@ -52,17 +54,38 @@ join(group_t *group, const member_t *member)
 }
 
 static group_t *
-find_group(route_t *self, const char *name)
+find_group(const route_t *self, const char *name)
 {
     for (size_t i = 0; i < self->group_count; i++) {
         if (streq(self->groups[i].name, name)) {
             return &self->groups[i];
         }
     }
+    return NULL;
+}
+
+// need_group finds a group or makes it: by the hash of its name, so that with a thousand
+// of them each is not compared with all.
+static group_t *
+need_group(route_t *self, const char *name)
+{
+    uint64_t hash = hash_text(name);
+    if (self->numbers == NULL) {
+        self->numbers = map_new();
+    }
+    size_t number = (size_t)(uintptr_t)map_get(self->numbers, hash);
+    if (number > 0) {
+        group_t *same = &self->groups[number - 1];
+        same = streq(same->name, name) ? same : find_group(self, name);
+        if (same != NULL) {
+            return same;
+        }
+    }
     self->groups =
         mem_resize(self->groups, (self->group_count + 1) * sizeof(group_t));
     group_t *group = &self->groups[self->group_count++];
     *group = (group_t){.name = str_dup(name)};
+    (void)map_put(self->numbers, hash, (void *)(uintptr_t)self->group_count);
     return group;
 }
 
@@ -91,7 +114,7 @@ enter(route_t *self, const member_t *member)
     }
     const char *name =
         member->slot != NULL ? member->slot->manager : member->dest->manager;
-    join(find_group(self, name), member);
+    join(need_group(self, name), member);
     join(&self->everybody, member);
 }
 
@@ -206,12 +229,7 @@ route_group(const route_t *self, const char *name)
     if (name[0] == '\0') {
         return &self->everybody;
     }
-    for (size_t i = 0; i < self->group_count; i++) {
-        if (streq(self->groups[i].name, name)) {
-            return &self->groups[i];
-        }
-    }
-    return NULL;
+    return find_group(self, name);
 }
 
 bool

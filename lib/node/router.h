@@ -217,6 +217,7 @@ struct route {
     size_t observer_count;
     group_t *groups;    // of handlers by name; then everybody
     size_t group_count; // without everybody
+    map_t *numbers; // hash of a name → number of its group, from 1; or NULL
     group_t everybody;
     resolve_t resolve;     // what the switches said of it
     outq_t pending;        // events that nobody is known for yet

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "edri/edri.h"
@@ -85,6 +86,42 @@ Test(local, example)
     cr_expect_eq(edri_node_stop(node, 2000), EDRI_OK);
     cr_expect_eq(seen.count, 1);
     edri_node_destroy(&node);
+}
+
+static edri_err_t
+on_packed(edri_task_t *task, const Shop__Packed *packed)
+{
+    seen_t *seen = edri_task_state(task);
+    seen->disorder += packed->id != ++seen->count;
+    return EDRI_OK;
+}
+
+Test(local, hundreds_of_managers_are_hundreds_of_groups)
+{
+    enum {
+        MANAGERS = 300
+    };
+    static seen_t seen[MANAGERS];
+    edri_node_t *node = new_node();
+    for (int i = 0; i < MANAGERS; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "stock-%d", i);
+        edri_manager_t *manager = edri_node_manager(node, name);
+        edri_manager_set_state(manager, &seen[i], NULL);
+        shop_packed_handle(manager, on_packed, EDRI_METHOD);
+    }
+    cr_assert_eq(edri_node_start(node), EDRI_OK, "%s", edri_node_error(node));
+    edri_port_t *port = edri_node_port(node);
+    Shop__Packed packed = SHOP__PACKED__INIT;
+    for (packed.id = 1; packed.id <= 5; packed.id++) {
+        cr_assert_eq(shop_packed_emit(port, &packed), EDRI_OK);
+    }
+    edri_port_destroy(&port);
+    cr_expect_eq(edri_node_stop(node, 20000), EDRI_OK);
+    edri_node_destroy(&node);
+    for (int i = 0; i < MANAGERS; i++) {
+        cr_expect(seen[i].count == 5 && seen[i].disorder == 0, "manager %d", i);
+    }
 }
 
 Test(local, a_million_events_arrive_in_order)
