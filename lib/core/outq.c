@@ -104,6 +104,19 @@ outq_put(outq_t *self, chunk_t *chunk)
 }
 
 void
+outq_join(outq_t *self, outq_t *other)
+{
+    if (other->first != NULL) {
+        chunk_t *last = other->last;
+        link_chunk(self, other->first);
+        self->last = last;
+        self->bytes += other->bytes;
+        self->events += other->events;
+        *other = (outq_t){.epoch = other->epoch};
+    }
+}
+
+void
 outq_append(outq_t *self, slice_t item, const envelope_t *env,
     const run_t *origin, blob_t *blob)
 {

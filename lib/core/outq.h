@@ -86,6 +86,9 @@ size_t outq_sift(outq_t *self, outq_keep_fn *keep, void *arg);
 // outq_put appends a whole chunk, which is taken over.
 void outq_put(outq_t *self, chunk_t *chunk);
 
+// outq_join appends all chunks of another queue, which is empty then.
+void outq_join(outq_t *self, outq_t *other);
+
 // outq_take removes the first chunk; the caller owns it.  NULL when empty.
 chunk_t *outq_take(outq_t *self);
 

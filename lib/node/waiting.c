@@ -164,13 +164,15 @@ is_stuck(router_t *router, const line_t *self)
                RESOLVE_ASKED;
 }
 
+// release directs what may go by now.  Behind an event that must still wait the chunks
+// are left as they are: a burst of first events of n types is released n times.
 static void
 release(router_t *router, line_t *self)
 {
     outq_t waiting = self->queue;
     self->queue = (outq_t){0};
     chunk_t *chunk = NULL;
-    while ((chunk = outq_take(&waiting)) != NULL) {
+    while (self->queue.first == NULL && (chunk = outq_take(&waiting)) != NULL) {
         slice_t rest = chunk_batch(chunk);
         slice_t item;
         slice_t content;
@@ -182,6 +184,7 @@ release(router_t *router, line_t *self)
         slots_flush(router);
         chunk_drop(&chunk);
     }
+    outq_join(&self->queue, &waiting);
 }
 
 void

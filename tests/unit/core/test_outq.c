@@ -65,6 +65,31 @@ Test(outq, a_frame_is_never_over_its_limits)
     cr_expect_lt(chunks, 1000, "many share a frame");
 }
 
+Test(outq, two_queues_become_one)
+{
+    outq_t queue = {0};
+    outq_t other = {0};
+    append(&queue, 10, 1, 0, 0, 0, NULL);
+    append(&other, 20, 2, 0, 0, 0, NULL);
+    append(&other, 30, 3, 0, 0, 0, blob_new(90));
+    outq_join(&queue, &other);
+    cr_expect_null(outq_take(&other));
+    cr_expect_eq(queue.bytes, 150);
+    cr_expect_eq(queue.events, 3);
+    outq_join(&queue, &other); // an empty one changes nothing
+    outq_join(&other, &queue); // nor does it matter where they go
+    cr_expect(queue.first == NULL && queue.bytes == 0 && queue.events == 0);
+    append(&other, 40, 4, 0, 0, 0, blob_new(1));
+    for (uint64_t type = 1; type <= 4; type++) {
+        chunk_t *chunk = outq_take(&other);
+        cr_assert_not_null(chunk);
+        cr_expect(chunk_has_type(chunk, type), "in order");
+        chunk_drop(&chunk);
+    }
+    cr_expect_eq(other.bytes, 0);
+    cr_expect_eq(other.events, 0);
+}
+
 Test(outq, a_whole_chunk_goes_back)
 {
     outq_t queue = {0};
