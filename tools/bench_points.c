@@ -361,9 +361,26 @@ rig_begin(rig_t *rig, const point_t *point, size_t managers, size_t size,
     rig->port = edri_node_port(rig->emitter != NULL ? rig->emitter : rig->sink);
 }
 
+// check_link makes sure that the emitter's link has held: what an outage takes is no
+// cost of an event.
+static void
+check_link(const rig_t *rig)
+{
+    uint64_t links = 0;
+    (void)edri_node_counter(rig->emitter, "links.up", &links);
+    if (links != 1) {
+        bench_fail("the link to the switch was lost %" PRIu64
+                   " times: a machine with less to do is needed",
+            links - 1);
+    }
+}
+
 static void
 rig_end(rig_t *rig)
 {
+    if (rig->emitter != NULL) {
+        check_link(rig);
+    }
     edri_port_destroy(&rig->port);
     edri_node_destroy(&rig->emitter);
     edri_node_destroy(&rig->sink);

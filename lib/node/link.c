@@ -51,8 +51,8 @@ link_send_head(link_t *self, head_t *head, bool more)
     (void)head_write(head, zmq_msg_data(&message));
     if (zmq_msg_send(&message, self->socket,
             ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)) < 0) {
-        // The window is far below the high-water mark, and libzmq does not
-        // connect again: the connection has gone.
+        // Nothing limits what waits, and libzmq does not connect again: the
+        // connection has gone.
         (void)zmq_msg_close(&message);
         self->broken = true;
         return EDRI_UNREACHABLE;
@@ -151,6 +151,9 @@ open_socket(link_t *self)
     int linger = 0;
     int never = -1;
     int hwm = 1024;
+    // Frames have their window.  Words have none, but there are few for each type: a
+    // burst of new ones must not look like a connection that has gone.
+    int no_limit = 0;
     int buffer = 256 * 1024;
     int64_t largest = WIRE_MESSAGE_MAX + HEAD_CONTROL_MAX;
     bool fine =
@@ -158,7 +161,8 @@ open_socket(link_t *self)
         zmq_setsockopt(self->socket, ZMQ_LINGER, &linger, sizeof linger) == 0 &&
         zmq_setsockopt(self->socket, ZMQ_RECONNECT_IVL, &never, sizeof never) ==
             0 &&
-        zmq_setsockopt(self->socket, ZMQ_SNDHWM, &hwm, sizeof hwm) == 0 &&
+        zmq_setsockopt(self->socket, ZMQ_SNDHWM, &no_limit, sizeof no_limit) ==
+            0 &&
         zmq_setsockopt(self->socket, ZMQ_RCVHWM, &hwm, sizeof hwm) == 0 &&
         zmq_setsockopt(self->socket, ZMQ_SNDBUF, &buffer, sizeof buffer) == 0 &&
         zmq_setsockopt(self->socket, ZMQ_RCVBUF, &buffer, sizeof buffer) == 0 &&
