@@ -305,6 +305,7 @@ idle_bytes(const rig_t *like)
     add_manager(&rig, 0);
     start(rig.sink);
     memory = bytes_in_use() - memory;
+    (void)edri_node_stop(rig.sink, 0); // nothing is left to do
     edri_node_destroy(&rig.sink);
     return memory;
 }
