@@ -16,7 +16,7 @@
 #include "edri/type.h"
 
 // Limits (docs/protocol.md).
-#define WIRE_BATCH_MAX    (64 * 1024)  // a frame's batch, in bytes
+#define WIRE_BATCH_MAX    (128 * 1024) // a frame's batch, in bytes
 #define WIRE_MESSAGE_MAX  (256 * 1024) // a ZeroMQ message on TCP
 #define WIRE_INLINE_MAX   (24 * 1024)  // a larger body is an attachment
 #define WIRE_BODY_MAX     (1024u * 1024 * 1024) // hard limit of a body

@@ -158,7 +158,7 @@ read_header(stream_t *self)
     }
     const size_t most[] = {
         HEAD_CONTROL_MAX, WIRE_BATCH_MAX, self->attachment_max};
-    static const char *const texts[] = {"head over 2 MiB", "batch over 64 KiB",
+    static const char *const texts[] = {"head over 2 MiB", "batch over 128 KiB",
         "attachment over node.body_limit"};
     for (size_t i = 0; i < at[0]; i++) {
         const uint8_t *length = at + 1 + 4 * i;

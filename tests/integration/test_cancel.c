@@ -150,12 +150,13 @@ ask_and_wait(bench_t *self, Work__How how, Work__How below, uint32_t timeout_ms,
     return err;
 }
 
-// await_words waits until the upper node has heard all that was cancelled: words
-// are not overtaken by events.
+// await_words waits until the upper node has heard that so many were cancelled: what
+// the client's router has heard before it takes an event is not overtaken by that.
 static void
-await_words(bench_t *self)
+await_words(bench_t *self, unsigned count)
 {
     Work__Note note = WORK__NOTE__INIT;
+    UNTIL(counted(self->client, "requests.cancelled") == count);
     cr_assert_eq(work_note_emit(self->port, &note), EDRI_OK);
     UNTIL(self->side.notes == 1);
 }
@@ -393,7 +394,7 @@ is_queued(bench_t *self)
         cr_assert_eq(edri_request_cancel(self->port, requests[i]), EDRI_OK);
     }
     cr_expect_eq(answers.cancelled, COUNT);
-    await_words(self);
+    await_words(self, COUNT);
     self->above.go = true;
     while (held.ended < 2) {
         cr_assert_eq(edri_port_poll(self->port, 10000), EDRI_OK);
@@ -448,7 +449,7 @@ Test(cancel, what_waits_at_its_source_does_not_leave)
     for (int i = 0; i < COUNT; i++) {
         cr_assert_eq(edri_request_cancel(self.port, requests[i]), EDRI_OK);
     }
-    await_words(&self);
+    await_words(&self, COUNT);
     self.above.go = true;
     await_answer(&self, &held);
     UNTIL(counted(self.upper, "requests.not_begun") +

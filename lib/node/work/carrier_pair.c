@@ -117,7 +117,7 @@ receive(carrier_t *base, slice_t *head, slice_t *batch, blob_t **blob_p,
     size_t attached = count > 2 ? zmq_msg_size(&self->parts[2]) : 0;
     if (batch->len > WIRE_BATCH_MAX || attached > self->attachment_max) {
         *why_p = attached > 0 ? "attachment over node.body_limit"
-                              : "batch over 64 KiB";
+                              : "batch over 128 KiB";
         return EDRI_TOO_BIG;
     }
     if (count > 2) {
