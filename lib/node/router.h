@@ -219,11 +219,12 @@ struct route {
     size_t group_count; // without everybody
     map_t *numbers; // hash of a name → number of its group, from 1; or NULL
     group_t everybody;
-    resolve_t resolve;     // what the switches said of it
-    outq_t pending;        // events that nobody is known for yet
-    size_t held_bytes;     // of those that ports hold back (waiting.c)
-    bool closed;           // its gate
-    list_t waiters;        // slots that wait for the gate
+    resolve_t resolve; // what the switches said of it
+    outq_t pending;    // events that nobody is known for yet
+    bool own;          // the router's own (system.h): no flush waits for these
+    size_t held_bytes; // of those that ports hold back (waiting.c)
+    bool closed;       // its gate
+    list_t waiters;    // slots that wait for the gate
     struct absent *absent; // groups that are expected back
     keyed_t *keyed;        // by group: where the events of each key go
     retain_t *retain;      // what is kept of the type, or NULL
@@ -288,6 +289,8 @@ void waiting_reconsider(router_t *router, route_t *route);
 
 // waiting_detach: the port has gone; what it emitted goes on.
 void waiting_detach(slot_t *slot);
+
+// waiting_any says whether anything waits that is not the router's own.
 bool waiting_any(const router_t *router);
 void waiting_clear(router_t *router);
 

@@ -18,7 +18,8 @@ system_wanted(router_t *router, const edri_type_t *type)
     if (types_add(router->node, type, &ref, why, sizeof why) != EDRI_OK) {
         return false;
     }
-    const route_t *route = route_find(router, type->id);
+    route_t *route = route_find(router, type->id);
+    route->own = true;
     bool open = router->link_count > 0 && !route->resolve.known;
     return open || route->handler_count > 0;
 }

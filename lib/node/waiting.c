@@ -217,7 +217,8 @@ waiting_any(const router_t *router)
     bool any = router->lines.count > 0;
     while (!any && map_next(router->routes, &cursor, NULL, &value)) {
         const route_t *route = value;
-        any = route->pending.first != NULL || keyed_waiting(route) > 0;
+        any = (route->pending.first != NULL && !route->own) ||
+              keyed_waiting(route) > 0;
     }
     return any;
 }

@@ -541,3 +541,25 @@ Test(modes, what_a_stopping_node_has_not_begun_goes_to_another_as_new)
     edri_node_destroy(&two);
     stop_switch(&hub);
 }
+
+// A switch that is young does not know who will come: what the node tells of itself
+// waits for that, what a user waits for does not.
+Test(modes, a_flush_does_not_wait_for_what_the_node_tells_of_itself)
+{
+    hub_t hub = start_switch_with("tcp://127.0.0.1:*", "20s");
+    seen_t a = new_seen("a");
+    edri_node_t *one = shop(&hub, "a", "stock", &a);
+    edri_node_t *client = new_node(&hub, "client");
+    start(client);
+    edri_port_t *port = edri_node_port(client);
+    Shop__OrderPlaced order = SHOP__ORDER_PLACED__INIT;
+    cr_assert_eq(shop_order_placed_emit(port, &order), EDRI_OK);
+    cr_expect_eq(edri_port_flush(port, 5000), EDRI_OK);
+    edri_port_destroy(&port);
+    cr_expect_eq(edri_node_stop(client, 5000), EDRI_OK);
+    edri_node_destroy(&client);
+    cr_expect_eq(edri_node_stop(one, 5000), EDRI_OK);
+    edri_node_destroy(&one);
+    cr_expect_eq(a.count, 1);
+    stop_switch(&hub);
+}
