@@ -4,6 +4,7 @@
 #include "hub.h"
 
 #include <dirent.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -237,13 +238,28 @@ send_directory_word(uint64_t session, const control_t *word, void *arg)
     }
 }
 
+// spin looks again and again, and lets others run between.  Returns false when there was
+// nothing.
+static bool
+spin(const hub_t *hub, zmq_pollitem_t *items, int count)
+{
+    int64_t end_us = clock_us() + hub->spin_us;
+    int found = 0;
+    while ((found = zmq_poll(items, count, 0)) == 0 && clock_us() < end_us) {
+        (void)sched_yield();
+    }
+    return found != 0;
+}
+
 bool
 hub_step(hub_t *hub, bool may_wait)
 {
     zmq_pollitem_t items[] = {
         {hub->router, 0, ZMQ_POLLIN, 0}, {NULL, hub->stop_fd, ZMQ_POLLIN, 0}};
     long wait = !may_wait ? 0 : hub->dirty_count > 0 ? 10 : 100;
-    (void)zmq_poll(items, 2, wait);
+    if (hub->spin_us == 0 || wait == 0 || !spin(hub, items, 2)) {
+        (void)zmq_poll(items, 2, wait);
+    }
     int64_t now = clock_ms();
     if (now - hub->now_ms > GAP_MS + wait) {
         shift(hub, now - hub->now_ms - wait);
@@ -335,6 +351,7 @@ hub_new(settings_t *settings, int stop_fd)
     hub->stop_fd = stop_fd;
     hub->window = (uint64_t)settings_int(settings, "switch.window");
     hub->queue_max = (size_t)settings_int(settings, "switch.queue");
+    hub->spin_us = settings_int(settings, "switch.spin");
     hub->now_ms = hub->started_ms = hub->beat_ms = clock_ms();
     hub->peers = map_new();
     hub->sessions = map_new();

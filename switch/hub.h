@@ -107,6 +107,7 @@ typedef struct hub {
     size_t peers_max;
     uint64_t window;
     size_t queue_max;
+    int64_t spin_us; // before it sleeps
     int64_t now_ms;
     int64_t started_ms;
     int64_t beat_ms; // next round of heartbeats

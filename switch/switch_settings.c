@@ -14,6 +14,9 @@ const setting_row_t switch_rows[] = {
         "Frames on their way to a node that it has not taken yet, at most."},
     {"switch.queue", SETTING_BYTES, "32M", 65536, (int64_t)64 << 30, "bytes",
         "Limit of what waits here for one node; more is dropped and told."},
+    {"switch.spin", SETTING_INT, "0", 0, 1000000, "us",
+        "So long the switch looks again before it sleeps: frames go on sooner "
+        "where a processor is left for it. 0: it sleeps at once."},
     {"link.heartbeat", SETTING_DURATION, "1s", 10, 60000, "ms",
         "Between two heartbeats to each node."},
     {"gone.closed", SETTING_DURATION, "6s", 10, 3600000, "ms",

@@ -86,20 +86,19 @@ bench_join(pid_t pid)
 }
 
 void
-bench_pin(void)
+bench_pin(int count)
 {
     cpu_set_t all;
-    cpu_set_t two;
+    cpu_set_t some;
     CPU_ZERO(&all);
-    CPU_ZERO(&two);
+    CPU_ZERO(&some);
     (void)sched_getaffinity(0, sizeof all, &all);
-    for (int cpu = 0, found = 0; cpu < CPU_SETSIZE && found < 2; cpu++) {
+    for (int cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&some) < count; cpu++) {
         if (CPU_ISSET(cpu, &all)) {
-            CPU_SET(cpu, &two);
-            found++;
+            CPU_SET(cpu, &some);
         }
     }
-    (void)sched_setaffinity(0, sizeof two, &two);
+    (void)sched_setaffinity(0, sizeof some, &some);
 }
 
 void

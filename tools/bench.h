@@ -52,9 +52,9 @@ percentiles_t bench_percentiles(double *us, size_t count);
 pid_t bench_fork(int (*work)(void *arg), void *arg);
 void bench_join(pid_t pid);
 
-// bench_pin lets this process and its children use one set of processors, so
-// that both sides of a comparison have the same ones.
-void bench_pin(void);
+// bench_pin lets this process and its children use so many processors, so that both
+// sides of a comparison have the same ones.
+void bench_pin(int count);
 
 // bench_beside_us is the path of a program beside this one.
 void bench_beside_us(char *path, size_t size, const char *name);

@@ -140,7 +140,7 @@ bench_scale(unsigned nodes, unsigned types, uint64_t events, bool json)
     crowd_plan_t plan = {.nodes = nodes - 2, .types = types};
     double alone[2 * RUNS];
     size_t count = 0;
-    bench_pin();
+    bench_pin(2);
     crowd_t *crowd = crowd_begin(&plan);
     run_alone(alone, &count, events);
     run_crowd(&self, crowd, events);

@@ -5,7 +5,10 @@
 
 #include <limits.h>
 #include <poll.h>
+#include <sched.h>
 #include <stddef.h>
+
+#include "base/clock.h"
 
 void
 ear_open(ear_t *self, void *socket)
@@ -70,33 +73,46 @@ poll_all(ear_t *const *ears, zmq_pollitem_t *items, int count, long wait_ms)
     return zmq_poll(items, count, wait_ms);
 }
 
-// sleep_on polls, without the helm if it sleeps.
+// spin looks again and again, and lets others run between.
 static int
-sleep_on(struct pollfd *fds, int count, int wait_ms, helm_t *helm)
+spin(struct pollfd *fds, int count, unsigned us)
 {
-    bool away = helm != NULL && wait_ms != 0;
-    if (away && !helm_sleep(helm)) {
-        wait_ms = 0;
+    int64_t end_us = clock_us() + us;
+    int found = 0;
+    while ((found = poll(fds, (nfds_t)count, 0)) == 0 && clock_us() < end_us) {
+        (void)sched_yield();
     }
-    int found = poll(fds, (nfds_t)count, wait_ms);
+    return found;
+}
+
+// doze waits, without the helm.
+static int
+doze(struct pollfd *fds, int count, const nap_t *nap)
+{
+    int ms = nap->ms < INT_MAX ? (int)nap->ms : INT_MAX;
+    if (nap->helm != NULL && !helm_sleep(nap->helm)) {
+        ms = 0;
+    }
+    int found =
+        nap->spin_us > 0 && ms != 0 ? spin(fds, count, nap->spin_us) : 0;
+    found = found == 0 ? poll(fds, (nfds_t)count, ms) : found;
     int error = errno;
-    if (away) {
-        helm_take(helm);
+    if (nap->helm != NULL) {
+        helm_take(nap->helm);
     }
     errno = error;
     return found;
 }
 
 int
-ears_poll(ear_t *const *ears, zmq_pollitem_t *items, int count, long wait_ms,
-    helm_t *helm)
+ears_poll(
+    ear_t *const *ears, zmq_pollitem_t *items, int count, const nap_t *nap)
 {
     struct pollfd fds[EARS_MAX];
     int readable = 0;
     if (!all_have_descriptors(ears, items, count)) {
-        return poll_all(ears, items, count, wait_ms);
+        return poll_all(ears, items, count, nap->ms);
     }
-    int wait = wait_ms < INT_MAX ? (int)wait_ms : INT_MAX;
     for (int i = 0; i < count; i++) {
         bool now = ears[i] != NULL && ear_look(ears[i]);
         items[i].revents = now ? ZMQ_POLLIN : 0;
@@ -106,7 +122,8 @@ ears_poll(ear_t *const *ears, zmq_pollitem_t *items, int count, long wait_ms,
                                        to_poll(items[i].events), 0};
     }
     // What is readable already does not hide the others.
-    int found = sleep_on(fds, count, readable > 0 ? 0 : wait, helm);
+    int found = readable > 0 || nap->ms == 0 ? poll(fds, (nfds_t)count, 0)
+                                             : doze(fds, count, nap);
     if (found < 0 && readable == 0) {
         return -1;
     }

@@ -49,11 +49,19 @@ bool ear_look(ear_t *self);
 // Items of ears_poll, at most.
 #define EARS_MAX 16
 
+// nap_t is how a thread waits.
+typedef struct nap {
+    long ms;          // at most; -1: for ever
+    unsigned spin_us; // so long it looks again and again before it sleeps
+    helm_t *
+        helm; // others may have it meanwhile; NULL: it is none of this thread's
+} nap_t;
+
 // ears_poll waits as zmq_poll does.  items[i] is ears[i] (its socket, ZMQ_POLLIN), or,
-// where that is NULL, a descriptor, or another socket: then all are zmq_poll's.  A socket may be said to be readable and have
-// nothing.  Whoever has the helm while this sleeps (NULL: nobody) may call the sockets;
-// see there.  Returns how many are, 0 when the time is over, -1 with errno.
-int ears_poll(ear_t *const *ears, zmq_pollitem_t *items, int count,
-    long wait_ms, helm_t *helm);
+// where that is NULL, a descriptor, or another socket: then all are zmq_poll's.  A socket
+// may be said to be readable and have nothing.  Whoever has the helm meanwhile may call
+// the sockets.  Returns how many are readable, 0 when the time is over, -1 with errno.
+int ears_poll(
+    ear_t *const *ears, zmq_pollitem_t *items, int count, const nap_t *nap);
 
 #endif

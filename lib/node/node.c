@@ -245,6 +245,7 @@ read_limits(edri_node_t *self)
         .manager_queue = (size_t)settings_int(settings, "node.manager_queue"),
         .link_queue = (size_t)settings_int(settings, "node.link_queue"),
         .retain = (size_t)settings_int(settings, "node.retain"),
+        .spin_us = (unsigned)settings_int(settings, "node.spin"),
         .letters = (size_t)settings_int(settings, "node.letters"),
         .probe_ms = settings_int(settings, "health.probe"),
         .slow_ms = settings_int(settings, "health.slow"),

@@ -27,6 +27,7 @@ typedef struct limits {
     size_t manager_queue;   // bytes from the router to a manager
     size_t link_queue;      // bytes for one manager of another node
     size_t retain;          // bytes of one retained type
+    unsigned spin_us;       // before a thread sleeps
     size_t letters;         // bytes of all dead letters
     int64_t probe_ms;       // between two probes of a manager
     int64_t slow_ms;        // without an answer or progress it is slow,

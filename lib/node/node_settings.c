@@ -16,6 +16,10 @@ const setting_row_t node_rows[] = {
     {"node.ipc", SETTING_TEXT, "", 0, 200, "",
         "Endpoint for ports of other processes, such as ipc:///run/edri/a. "
         "Empty: none."},
+    {"node.spin", SETTING_INT, "0", 0, 1000000, "us",
+        "So long the router, managers and waiting ports look again before "
+        "they sleep: answers come sooner where a processor is left for "
+        "each, for the price of that processor. 0: they sleep at once."},
     {"node.start_timeout", SETTING_DURATION, "10s", 100, 3600000, "ms",
         "How long the start waits until the node's demands are in force."},
     {"node.drain_timeout", SETTING_DURATION, "10s", 0, 3600000, "ms",

@@ -101,9 +101,11 @@ wait_any(edri_port_t *self, zmq_pollitem_t *items, int items_count,
     if (items_count > EARS_MAX) {
         ear_touch(&self->ear);
     }
-    int count = items_count <= EARS_MAX
-                    ? ears_poll(ears, items, items_count, wait, NULL)
-                    : zmq_poll(items, items_count, wait);
+    int count =
+        items_count <= EARS_MAX
+            ? ears_poll(ears, items, items_count,
+                  &(nap_t){.ms = wait, .spin_us = self->node->limits.spin_us})
+            : zmq_poll(items, items_count, wait);
     if (count > 0 && items[0].revents != 0) {
         hear(self);
     }

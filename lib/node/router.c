@@ -509,7 +509,8 @@ step(router_t *self, bool may_wait)
     items[count] = (zmq_pollitem_t){NULL, helm->wake_fd, ZMQ_POLLIN, 0};
     long wait = time_to_wait(self);
     wait = may_wait ? wait : 0;
-    if (ears_poll(ears, items, count + wakes, wait, helm) < 0 &&
+    nap_t nap = {wait, self->node->limits.spin_us, helm};
+    if (ears_poll(ears, items, count + wakes, &nap) < 0 &&
         zmq_errno() != EINTR) {
         edri_log_error(
             "ROUTER-POLL", "error=\"%s\"", zmq_strerror(zmq_errno()));

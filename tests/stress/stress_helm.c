@@ -113,9 +113,10 @@ run_to_the_end(void *arg)
 }
 
 static edri_node_t *
-start_node(void)
+start_node(const char *spin_us)
 {
     edri_node_t *node = edri_node_new(0, NULL);
+    check(edri_node_set(node, "node.spin", spin_us) == EDRI_OK, "node.spin");
     work_job_handle(edri_node_manager(node, "upper"), on_job, EDRI_METHOD);
     work_below_handle(edri_node_manager(node, "lower"), on_below, EDRI_METHOD);
     check(edri_node_start(node) == EDRI_OK, edri_node_error(node));
@@ -151,12 +152,16 @@ main(void)
         }
     }
     (void)sched_setaffinity(0, sizeof one, &one);
-    edri_node_t *node = start_node();
+    edri_node_t *node = start_node("0");
     run_askers(node, 1);
     run_askers(node, ASKERS);
     edri_node_destroy(&node);
     (void)sched_setaffinity(0, sizeof all, &all);
-    node = start_node();
+    node = start_node("100");
+    run_askers(node, 1);
+    run_askers(node, ASKERS);
+    edri_node_destroy(&node);
+    node = start_node("0");
     run_askers(node, 1);
     run_askers(node, ASKERS);
     pthread_t askers[ASKERS];
