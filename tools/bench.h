@@ -147,7 +147,7 @@ bool bench_read_count(const char *text, uint64_t *number);
 double bench_between(const char *endpoint, size_t size, uint64_t count);
 
 // bench_scale and bench_memory measure the scenarios of these names, and print them.
-// 'count' are the events between two of the nodes, which are 3 or more.
+// 'count' are the events between two of the nodes, which are 2 or more.
 void bench_scale(unsigned nodes, unsigned types, uint64_t count, bool json);
 void bench_memory(unsigned nodes, uint64_t heartbeats, bool json);
 

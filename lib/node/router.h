@@ -677,6 +677,11 @@ bool router_serve(router_t *self);
 void router_close(router_t *self);
 void router_free(router_t **self_p);
 
+// drain_begin withdraws the demands and asks the managers' hooks; drain_check tells the
+// node, once, when nothing of its own is under way any more.
+void drain_begin(router_t *router);
+void drain_check(router_t *router);
+
 // router_tell sends a word with a text over the pipe to the node.
 void router_tell(router_t *self, const char *word, edri_err_t err,
     const char *format, ...) __attribute__((format(printf, 4, 5)));
