@@ -73,14 +73,19 @@ poll_all(ear_t *const *ears, zmq_pollitem_t *items, int count, long wait_ms)
     return zmq_poll(items, count, wait_ms);
 }
 
-// spin looks again and again, and lets others run between.
+// look polls without sleeping, as long as the nap says.
 static int
-spin(struct pollfd *fds, int count, unsigned us)
+look(struct pollfd *fds, int count, const nap_t *nap)
 {
-    int64_t end_us = clock_us() + us;
     int found = 0;
-    while ((found = poll(fds, (nfds_t)count, 0)) == 0 && clock_us() < end_us) {
+    if (nap->yields) {
         (void)sched_yield();
+        found = poll(fds, (nfds_t)count, 0);
+    }
+    int64_t end_us = nap->spin_us > 0 ? clock_us() + nap->spin_us : 0;
+    while (found == 0 && end_us > 0 && clock_us() < end_us) {
+        (void)sched_yield();
+        found = poll(fds, (nfds_t)count, 0);
     }
     return found;
 }
@@ -93,8 +98,7 @@ doze(struct pollfd *fds, int count, const nap_t *nap)
     if (nap->helm != NULL && !helm_sleep(nap->helm)) {
         ms = 0;
     }
-    int found =
-        nap->spin_us > 0 && ms != 0 ? spin(fds, count, nap->spin_us) : 0;
+    int found = ms != 0 ? look(fds, count, nap) : 0;
     found = found == 0 ? poll(fds, (nfds_t)count, ms) : found;
     int error = errno;
     if (nap->helm != NULL) {

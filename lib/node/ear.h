@@ -51,8 +51,9 @@ bool ear_look(ear_t *self);
 
 // nap_t is how a thread waits.
 typedef struct nap {
-    long ms;          // at most; -1: for ever
-    unsigned spin_us; // so long it looks again and again before it sleeps
+    long ms;     // at most; -1: for ever
+    bool yields; // it lets others run once, and looks again, before it sleeps;
+    unsigned spin_us; // and so long again and again
     helm_t *
         helm; // others may have it meanwhile; NULL: it is none of this thread's
 } nap_t;

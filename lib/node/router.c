@@ -24,6 +24,10 @@
 // Bells read in one wake-up.
 #define BELLS_MAX 256
 
+// After so many events at once more are about to come, from threads that wait for its
+// processor: it lets them run before it sleeps, since a wake-up takes longer.
+#define BUSY 8
+
 // A standstill of this length shifts the deadlines: it was ours, not a peer's.
 #define GAP_MS 1000
 
@@ -167,6 +171,7 @@ route_load(router_t *self, slot_t *from)
         route_event(self, from, at.item, at.content, &env, at.run, at.blob_p);
     }
     slots_flush(self);
+    self->lately += events;
     counter_add(&self->node->counters, COUNTER_ROUTED, events);
     if (at.malformed) {
         counter_add(&self->node->counters, COUNTER_MALFORMED, 1);
@@ -433,7 +438,11 @@ step(router_t *self, bool may_wait)
     items[count] = (zmq_pollitem_t){NULL, helm->wake_fd, ZMQ_POLLIN, 0};
     long wait = time_to_wait(self);
     wait = may_wait ? wait : 0;
-    nap_t nap = {wait, self->node->limits.spin_us, helm};
+    nap_t nap = {.ms = wait,
+        .yields = self->lately >= BUSY,
+        .spin_us = self->node->limits.spin_us,
+        .helm = helm};
+    self->lately = 0;
     if (ears_poll(ears, items, count + wakes, &nap) < 0 &&
         zmq_errno() != EINTR) {
         edri_log_error(

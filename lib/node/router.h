@@ -632,6 +632,7 @@ struct router {
     int64_t now_ms;         // read once per wake-up
     int64_t slept_ms;       // when the thread has gone to sleep,
     int64_t wakes_ms;       // and when it wakes by itself at the latest
+    uint64_t lately;        // events that went through since it last looked
     uint64_t random;        // for choices
     int64_t expire_ms;      // when to look for overdue requests
     int64_t ipc_beat_ms;    // next heartbeat to other processes

@@ -284,6 +284,7 @@ static void
 put(slot_t *self, slice_t bytes, size_t events, const run_t *origin,
     blob_t *blob)
 {
+    self->router->lately += events;
     counter_add(&self->router->node->counters, COUNTER_DELIVERED, events);
     if (box_put(self->port->in, bytes.data, bytes.len, origin, &blob,
             blob != NULL)) {
