@@ -48,7 +48,9 @@ put(bytes_t *self, const void *data, size_t size)
             bench_fail("no memory for the types");
         }
     }
-    memcpy(self->data + self->size, data, size);
+    if (size > 0) {
+        memcpy(self->data + self->size, data, size);
+    }
     self->size += size;
 }
 
