@@ -238,17 +238,22 @@ send_directory_word(uint64_t session, const control_t *word, void *arg)
     }
 }
 
-// spin looks again and again, and lets others run between.  Returns false when there was
-// nothing.
-static bool
-spin(const hub_t *hub, zmq_pollitem_t *items, int count)
+// spin looks again and again, for wait_ms at most, and lets others run between.  Returns
+// how long it may sleep now; 0: there is something, or the time is over.
+static long
+spin(const hub_t *hub, zmq_pollitem_t *items, int count, long wait_ms)
 {
-    int64_t end_us = clock_us() + hub->spin_us;
-    int found = 0;
-    while ((found = zmq_poll(items, count, 0)) == 0 && clock_us() < end_us) {
+    int64_t begin_us = clock_us();
+    int64_t most_us = wait_ms * 1000;
+    most_us = most_us < hub->spin_us ? most_us : hub->spin_us;
+    while (zmq_poll(items, count, 0) == 0) {
+        int64_t spent_us = clock_us() - begin_us;
+        if (spent_us >= most_us) {
+            return spent_us / 1000 < wait_ms ? wait_ms - spent_us / 1000 : 0;
+        }
         (void)sched_yield();
     }
-    return found != 0;
+    return 0;
 }
 
 bool
@@ -257,8 +262,10 @@ hub_step(hub_t *hub, bool may_wait)
     zmq_pollitem_t items[] = {
         {hub->router, 0, ZMQ_POLLIN, 0}, {NULL, hub->stop_fd, ZMQ_POLLIN, 0}};
     long wait = !may_wait ? 0 : hub->dirty_count > 0 ? 10 : 100;
-    if (hub->spin_us == 0 || wait == 0 || !spin(hub, items, 2)) {
-        (void)zmq_poll(items, 2, wait);
+    long sleep =
+        wait > 0 && hub->spin_us > 0 ? spin(hub, items, 2, wait) : wait;
+    if (sleep > 0 || hub->spin_us == 0 || wait == 0) {
+        (void)zmq_poll(items, 2, sleep);
     }
     int64_t now = clock_ms();
     if (now - hub->now_ms > GAP_MS + wait) {

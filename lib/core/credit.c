@@ -80,8 +80,9 @@ credit_in_grant(
     uint64_t more = 0;
     if (self->want > self->granted) {
         more = self->want - self->granted;
-        // An ordinary frame is never refused while half of the queue is free;
-        // a large event needs room, or an empty queue.
+        // An ordinary frame is not refused while half of the queue is free, a
+        // full one when those before it have come; a large event needs room, or
+        // an empty queue.
         bool small =
             self->want - self->received <= 2 * CREDIT_MAX && used <= limit / 2;
         if (more > room && !small && used > 0) {

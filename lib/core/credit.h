@@ -7,7 +7,7 @@
 // sent up to N bytes since the path began".  Absolute numbers can be lost,
 // doubled and merged without harm.  What has been granted and has not come yet
 // counts as used, so that the sum of all grants stays within the limit; but for
-// two frames' worth per source, so that idle sources never starve a busy one,
+// one full frame's worth per source, so that idle sources never starve a busy one,
 // and one event that is larger than the whole limit: it is announced (WANT)
 // and granted when the queue is empty.  Pure.
 

@@ -63,8 +63,7 @@ new_chunk(outq_t *self, chunk_t *before, size_t capacity, const run_t *origin,
     chunk->origin.base_ms = base_ms;
     chunk->epoch = self->epoch;
     chunk->patience = OUTQ_PATIENCE;
-    capacity = capacity < CHUNK_MIN ? CHUNK_MIN : capacity;
-    chunk->capacity = capacity < self->usual ? self->usual : capacity;
+    chunk->capacity = capacity < CHUNK_MIN ? CHUNK_MIN : capacity;
     chunk->data = mem_resize(NULL, chunk->capacity);
     chunk_t **place = before != NULL ? &before->next : &self->first;
     chunk->next = *place;
@@ -73,6 +72,19 @@ new_chunk(outq_t *self, chunk_t *before, size_t capacity, const run_t *origin,
         self->last = chunk;
     }
     return chunk;
+}
+
+// first_room is the room of a chunk that begins behind another (NULL: to the front): as
+// much as is in that, or in an empty queue was in the last one taken.
+static size_t
+first_room(
+    const outq_t *self, const chunk_t *before, size_t size, const blob_t *blob)
+{
+    size_t like = blob != NULL          ? 0
+                  : self->first == NULL ? self->usual
+                  : before != NULL      ? before->size
+                                        : 0;
+    return like > size ? like : size;
 }
 
 // find_place returns the chunk behind which an event goes that is more urgent
@@ -136,9 +148,8 @@ outq_append_as(outq_t *self, edri_overflow_t policy, slice_t item,
     }
     if (chunk == NULL || blob != NULL ||
         !fits(self, chunk, policy, item, env, origin, base)) {
-        size_t size = blob == NULL && chunk != NULL ? chunk->size : 0;
         chunk = new_chunk(
-            self, chunk, size > item.len ? size : item.len, origin, base);
+            self, chunk, first_room(self, chunk, item.len, blob), origin, base);
         chunk->policy = policy;
         chunk->priority = priority;
     }

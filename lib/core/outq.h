@@ -58,7 +58,7 @@ typedef struct outq {
     size_t bytes; // of all chunks, attachments included
     size_t events;
     uint64_t epoch; // that what is appended belongs to; the owner's
-    size_t usual;   // bytes of batch of the chunk taken last: the next begins so
+    size_t usual;   // bytes of batch of the chunk that was taken last
 } outq_t;
 
 // outq_older says whether something is in it of an older epoch than that.

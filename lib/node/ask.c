@@ -217,7 +217,7 @@ port_answer(edri_port_t *self, const reader_t *at)
     if (answer.err == EDRI_OK) {
         reply = ask->type->reply != NULL && nesting_fits(ask->type->reply, body)
                     ? flat_unpack(used_reply(self, ask->type), ask->type->reply,
-                          body, NULL, false)
+                          body, NULL)
                     : NULL;
         if (reply == NULL) {
             answer.err = EDRI_UNDECODABLE;

@@ -73,20 +73,28 @@ poll_all(ear_t *const *ears, zmq_pollitem_t *items, int count, long wait_ms)
     return zmq_poll(items, count, wait_ms);
 }
 
-// look polls without sleeping, as long as the nap says.
+// look polls without sleeping, as long as the nap says, and takes what that took from
+// *ms_p, the time that is left (-1: for ever).
 static int
-look(struct pollfd *fds, int count, const nap_t *nap)
+look(struct pollfd *fds, int count, const nap_t *nap, int *ms_p)
 {
     int found = 0;
     if (nap->yields) {
         (void)sched_yield();
         found = poll(fds, (nfds_t)count, 0);
     }
-    int64_t end_us = nap->spin_us > 0 ? clock_us() + nap->spin_us : 0;
-    while (found == 0 && end_us > 0 && clock_us() < end_us) {
+    if (nap->spin_us == 0) {
+        return found;
+    }
+    int64_t begin_us = clock_us();
+    int64_t most_us = *ms_p < 0 ? INT64_MAX : (int64_t)*ms_p * 1000;
+    most_us = most_us < nap->spin_us ? most_us : nap->spin_us;
+    while (found == 0 && clock_us() - begin_us < most_us) {
         (void)sched_yield();
         found = poll(fds, (nfds_t)count, 0);
     }
+    int spent_ms = (int)((clock_us() - begin_us) / 1000);
+    *ms_p = *ms_p < 0 ? -1 : spent_ms < *ms_p ? *ms_p - spent_ms : 0;
     return found;
 }
 
@@ -98,7 +106,7 @@ doze(struct pollfd *fds, int count, const nap_t *nap)
     if (nap->helm != NULL && !helm_sleep(nap->helm)) {
         ms = 0;
     }
-    int found = ms != 0 ? look(fds, count, nap) : 0;
+    int found = ms != 0 ? look(fds, count, nap, &ms) : 0;
     found = found == 0 ? poll(fds, (nfds_t)count, ms) : found;
     int error = errno;
     if (nap->helm != NULL) {

@@ -19,6 +19,7 @@ helm_init(helm_t *self)
     atomic_init(&self->noted, NULL);
     self->router = NULL;
     self->wake_fd = -1;
+    self->deaf = false;
 }
 
 void
@@ -34,6 +35,7 @@ void
 helm_open(helm_t *self)
 {
     self->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    self->deaf = self->wake_fd < 0;
 }
 
 void
@@ -61,6 +63,7 @@ helm_sleep(helm_t *self)
 {
     // First the lock, then the look: who leaves a note does the opposite.
     pthread_mutex_unlock(&self->lock);
+    atomic_thread_fence(memory_order_seq_cst);
     return !helm_any_noted(self);
 }
 
@@ -83,15 +86,20 @@ wake(const helm_t *self)
 // ----- notes
 
 static void
-leave_note(helm_t *self, edri_port_t *port)
+push(helm_t *self, edri_port_t *port)
 {
-    if (atomic_exchange(&port->note.left, true)) {
-        return;
-    }
     edri_port_t *top = atomic_load(&self->noted);
     do {
         port->note.below = top;
     } while (!atomic_compare_exchange_weak(&self->noted, &top, port));
+}
+
+static void
+leave_note(helm_t *self, edri_port_t *port)
+{
+    if (!atomic_exchange(&port->note.left, true)) {
+        push(self, port);
+    }
 }
 
 edri_port_t *
@@ -114,10 +122,44 @@ helm_any_noted(const helm_t *self)
     return atomic_load(&self->noted) != NULL;
 }
 
+// take_note_back takes one port's note off the stack, wherever it lies.
+static void
+take_note_back(helm_t *self, const edri_port_t *port)
+{
+    edri_port_t *at = atomic_exchange(&self->noted, NULL);
+    while (at != NULL) {
+        edri_port_t *below = at->note.below;
+        if (at != port) {
+            push(self, at);
+        }
+        at = below;
+    }
+}
+
+bool
+helm_detach(helm_t *self, edri_port_t *port)
+{
+    if (self->wake_fd < 0) {
+        return false;
+    }
+    // Whoever has the helm may be about to look at the port: after this nobody is.
+    pthread_mutex_lock(&self->lock);
+    take_note_back(self, port);
+    if (self->router != NULL) {
+        router_detach(self->router, port);
+    }
+    pthread_mutex_unlock(&self->lock);
+    (void)wake(self); // for other notes, and what has changed
+    return true;
+}
+
 bool
 helm_serve(helm_t *self, edri_port_t *port)
 {
     bool fine = true;
+    if (self->deaf) {
+        return false;
+    }
     leave_note(self, port);
     for (int i = 0; fine && i < ROUNDS_MAX && helm_any_noted(self); i++) {
         if (pthread_mutex_trylock(&self->lock) != 0) {
@@ -125,6 +167,7 @@ helm_serve(helm_t *self, edri_port_t *port)
         }
         fine = self->router != NULL && router_serve(self->router);
         pthread_mutex_unlock(&self->lock);
+        atomic_thread_fence(memory_order_seq_cst); // as in helm_sleep
     }
     return (fine && !helm_any_noted(self)) || wake(self);
 }

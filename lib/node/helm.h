@@ -34,6 +34,7 @@ typedef struct helm {
     struct router *router;        // NULL: none that could be run
     _Atomic(edri_port_t *) noted; // a stack of those that left a note
     int wake_fd;                  // wakes the router's thread; -1: it has none
+    bool deaf;                    // it should have: nobody else runs the router
 } helm_t;
 
 // note_t is a port's place among the notes.
@@ -45,8 +46,8 @@ typedef struct note {
 void helm_init(helm_t *self);
 void helm_destroy(helm_t *self);
 
-// helm_open begins to wake the router's thread, which calls it.  Without it, and when
-// there is no descriptor left, that thread is rung.
+// helm_open begins to wake the router's thread, which calls it.  When there is no
+// descriptor left, that thread does all itself, and is rung.
 void helm_open(helm_t *self);
 
 // helm_give lets others run that router while the helm is free; NULL: no longer.  The
@@ -63,6 +64,10 @@ bool helm_sleep(helm_t *self);
 // helm_noted takes one port that has left a note, or NULL; for who has the helm.
 edri_port_t *helm_noted(helm_t *self);
 bool helm_any_noted(const helm_t *self);
+
+// helm_detach takes a port out of the router, and its note back, in its owner's thread,
+// which may free it then.  Returns false when the router must be told by a bell.
+bool helm_detach(helm_t *self, edri_port_t *port);
 
 // helm_woken forgets that the router's thread was to wake.
 void helm_woken(helm_t *self);

@@ -320,13 +320,15 @@ edri_port_destroy(edri_port_t **self_p)
     *self_p = NULL;
     ask_end_all(self, EDRI_CANCELLED);
     tunnels_end(self);
-    if (self->attached && atomic_load(&self->node->phase) == PHASE_RUNNING) {
-        // What was emitted is taken before the router forgets us.
-        port_ring(self, (char[]){BELL_DETACH}, 1);
-        (void)await(self, false);
-    }
     if (self->bell == &router_bell) {
+        // What was emitted is taken before the router forgets us.  First the map: a
+        // bell that says attach may still be on its way.
         (void)shared_map_take(self->node->ports, self->number);
+        if (!helm_detach(&self->node->helm, self) && self->attached &&
+            atomic_load(&self->node->phase) == PHASE_RUNNING) {
+            port_ring(self, (char[]){BELL_DETACH}, 1);
+            (void)await(self, false);
+        }
         (void)zmq_close(self->other_end);
     }
     for (size_t i = 0; i < self->deferred_count; i++) {

@@ -81,6 +81,14 @@ attach(router_t *self, uint16_t number, const uint8_t *routing, size_t size)
 static void drain_slot(router_t *self, slot_t *slot);
 
 static void
+detach(router_t *self, slot_t *slot)
+{
+    drain_slot(self, slot);
+    orphans_place(slot);
+    slot_detach(slot);
+}
+
+static void
 handle_bell(router_t *self, slot_t *slot, const uint8_t *word, size_t size)
 {
     switch (size > 0 ? word[0] : 0) {
@@ -88,9 +96,7 @@ handle_bell(router_t *self, slot_t *slot, const uint8_t *word, size_t size)
         slot_leave(slot);
         return;
     case BELL_DETACH:
-        drain_slot(self, slot);
-        orphans_place(slot);
-        slot_detach(slot);
+        detach(self, slot);
         return;
     case BELL_GATE: {
         uint64_t type = 0;
@@ -376,7 +382,7 @@ note_time(router_t *self, long waited_for)
 static void
 pass(router_t *self, zmq_pollitem_t *items, const unsigned *links, int count)
 {
-    read_noted(self); // first: its port may be about to leave
+    read_noted(self);
     if ((items[0].revents & ZMQ_POLLIN) != 0) {
         read_pipe(self);
     }
@@ -479,6 +485,16 @@ any_readable(router_t *self)
     return any;
 }
 
+void
+router_detach(router_t *self, const edri_port_t *port)
+{
+    slot_t *slot = map_get(self->slots, port->number);
+    if (slot != NULL && !slot->ipc && slot->port == port) {
+        self->now_ms = clock_ms();
+        detach(self, slot);
+    }
+}
+
 bool
 router_serve(router_t *self)
 {
@@ -489,6 +505,9 @@ router_serve(router_t *self)
     }
     flows_settle(self);
     keyed_go_on(self);
+    if (self->full.count > 0) {
+        slots_check(self);
+    }
     for (unsigned i = 0; i < self->link_count; i++) {
         link_flush(&self->links[i]);
     }

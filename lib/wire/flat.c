@@ -300,31 +300,22 @@ store_number(const place_t *place, uint8_t *member, uint64_t value)
     }
 }
 
-// memory_t is where the parts of a message are.
-typedef struct memory {
-    ProtobufCAllocator *allocator; // NULL: malloc
-    bool lend;
-} memory_t;
-
 static void *
-take(const memory_t *memory, size_t size)
+take(const ProtobufCAllocator *from, size_t size)
 {
-    const ProtobufCAllocator *from = memory->allocator;
     return from != NULL ? from->alloc(from->allocator_data, size)
                         : malloc(size);
 }
 
 // store_text keeps text or bytes.  False: there is no memory.
 static bool
-store_text(
-    const place_t *place, uint8_t *member, slice_t text, const memory_t *memory)
+store_text(const place_t *place, uint8_t *member, slice_t text,
+    const ProtobufCAllocator *allocator)
 {
     bool bytes = place->form == FORM_BYTES;
     uint8_t *data = NULL;
-    if (bytes && (text.len == 0 || memory->lend)) {
-        data = text.len > 0 ? (uint8_t *)(uintptr_t)text.data : NULL;
-    } else {
-        data = take(memory, text.len + !bytes);
+    if (!bytes || text.len > 0) {
+        data = take(allocator, text.len + !bytes);
         if (data == NULL) {
             return false;
         }
@@ -359,7 +350,7 @@ read_tag(const uint8_t **at_p, const uint8_t *end)
 // read_value reads one value.  False: something is unusual.
 static inline bool
 read_value(const place_t *place, const uint8_t **at_p, const uint8_t *end,
-    uint8_t *member, const memory_t *memory)
+    uint8_t *member, const ProtobufCAllocator *allocator)
 {
     uint64_t value = 0;
     size_t left = (size_t)(end - *at_p);
@@ -384,7 +375,7 @@ read_value(const place_t *place, const uint8_t **at_p, const uint8_t *end,
         }
         *at_p += value;
         return store_text(
-            place, member, (slice_t){*at_p - value, (size_t)value}, memory);
+            place, member, (slice_t){*at_p - value, (size_t)value}, allocator);
     default:
         if (!read_varint(at_p, end, &value)) {
             return false;
@@ -397,7 +388,7 @@ read_value(const place_t *place, const uint8_t **at_p, const uint8_t *end,
 // read_fields reads what stands in the order of the numbers, each at most once.
 static bool
 read_fields(const flat_t *self, slice_t bytes, ProtobufCMessage *message,
-    const memory_t *memory)
+    const ProtobufCAllocator *allocator)
 {
     const uint8_t *at = bytes.data;
     const uint8_t *end = at + bytes.len;
@@ -408,8 +399,9 @@ read_fields(const flat_t *self, slice_t bytes, ProtobufCMessage *message,
         while (place < last && place->tag != tag) {
             place++;
         }
-        if (place == last || !read_value(place, &at, end,
-                                 (uint8_t *)message + place->offset, memory)) {
+        if (place == last ||
+            !read_value(place, &at, end, (uint8_t *)message + place->offset,
+                allocator)) {
             return false;
         }
         place++;
@@ -419,19 +411,16 @@ read_fields(const flat_t *self, slice_t bytes, ProtobufCMessage *message,
 
 ProtobufCMessage *
 flat_unpack(const flat_t *self, const ProtobufCMessageDescriptor *type,
-    slice_t bytes, ProtobufCAllocator *allocator, bool lend)
+    slice_t bytes, ProtobufCAllocator *allocator)
 {
-    memory_t memory = {allocator, lend};
     ProtobufCMessage *message =
-        self != NULL ? take(&memory, type->sizeof_message) : NULL;
+        self != NULL ? take(allocator, type->sizeof_message) : NULL;
     if (message != NULL) {
         type->message_init(message);
-        if (read_fields(self, bytes, message, &memory)) {
+        if (read_fields(self, bytes, message, allocator)) {
             return message;
         }
-        if (!lend) { // else its memory goes with all
-            protobuf_c_message_free_unpacked(message, allocator);
-        }
+        protobuf_c_message_free_unpacked(message, allocator);
     }
     return protobuf_c_message_unpack(type, allocator, bytes.len, bytes.data);
 }

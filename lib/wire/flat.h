@@ -33,11 +33,10 @@ void flat_pack(
     const flat_t *self, const ProtobufCMessage *message, uint8_t *out);
 
 // flat_unpack is protobuf_c_message_unpack, with memory from 'allocator' (NULL:
-// malloc).  'lend': fields of bytes may point into 'bytes', which then live longer than
-// the message, and the allocator frees all at once.  With 'self' NULL, or unusual bytes,
-// it calls that function.  Returns NULL when the bytes are no message.
+// malloc).  With 'self' NULL, or unusual bytes, it calls that function.  Returns NULL when
+// the bytes are no message.
 ProtobufCMessage *flat_unpack(const flat_t *self,
     const ProtobufCMessageDescriptor *type, slice_t bytes,
-    ProtobufCAllocator *allocator, bool lend);
+    ProtobufCAllocator *allocator);
 
 #endif

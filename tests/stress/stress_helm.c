@@ -22,6 +22,8 @@ enum {
     ASKERS = 4,
     PORTS = 20,     // one after the other, of each
     REQUESTS = 100, // through each
+    HASTY = 2000,   // ports with one request
+    STOPS = 15,
     LATE_MS = 400,
     LATE_MAX = 5
 };
@@ -112,6 +114,58 @@ run_to_the_end(void *arg)
     return NULL;
 }
 
+// run_hasty asks through ports that end with their only request, answered or not.
+static void *
+run_hasty(void *arg)
+{
+    for (int i = 0; i < HASTY; i++) {
+        Work__Job job = WORK__JOB__INIT;
+        Work__Result *result = NULL;
+        edri_port_t *port = edri_node_port(arg);
+        check(port != NULL, "no port");
+        edri_err_t err = work_job_request(port, &job, 1, &result);
+        check(err == EDRI_OK || err == EDRI_DEADLINE, edri_port_error(port));
+        work_job_reply_free(&result);
+        edri_port_destroy(&port);
+    }
+    return NULL;
+}
+
+static void
+run_all(edri_node_t *node, void *(*run)(void *))
+{
+    pthread_t threads[ASKERS];
+    for (int i = 0; i < ASKERS; i++) {
+        check(pthread_create(&threads[i], NULL, run, node) == 0, "thread");
+    }
+    for (int i = 0; i < ASKERS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+}
+
+// run_stop stops a node while all ask, and their ports end meanwhile.
+static void
+run_stop(edri_node_t *node)
+{
+    pthread_t askers[ASKERS];
+    handled = 0;
+    for (int i = 0; i < ASKERS; i++) {
+        check(pthread_create(&askers[i], NULL, run_to_the_end, node) == 0,
+            "thread");
+    }
+    int64_t begin_ms = now_ms();
+    while (handled < 200) {
+        check(now_ms() - begin_ms < 60000, "nothing goes on");
+        (void)sched_yield();
+    }
+    check(edri_node_stop(node, 60000) == EDRI_OK, "drain");
+    for (int i = 0; i < ASKERS; i++) {
+        pthread_join(askers[i], NULL);
+    }
+    check(now_ms() - begin_ms < 60000, "a port did not end");
+    edri_node_destroy(&node);
+}
+
 static edri_node_t *
 start_node(const char *spin_us)
 {
@@ -164,21 +218,10 @@ main(void)
     node = start_node("0");
     run_askers(node, 1);
     run_askers(node, ASKERS);
-    pthread_t askers[ASKERS];
-    handled = 0;
-    for (int i = 0; i < ASKERS; i++) {
-        check(pthread_create(&askers[i], NULL, run_to_the_end, node) == 0,
-            "thread");
+    run_all(node, run_hasty);
+    run_stop(node);
+    for (int i = 0; i < STOPS; i++) {
+        run_stop(start_node("0"));
     }
-    int64_t begin_ms = now_ms();
-    while (handled < 1000) {
-        check(now_ms() - begin_ms < 60000, "nothing goes on");
-        (void)sched_yield();
-    }
-    check(edri_node_stop(node, 60000) == EDRI_OK, "drain");
-    for (int i = 0; i < ASKERS; i++) {
-        pthread_join(askers[i], NULL);
-    }
-    edri_node_destroy(&node);
     return 0;
 }

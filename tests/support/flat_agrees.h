@@ -49,12 +49,12 @@ flat_agrees(slice_t bytes)
         protobuf_c_message_unpack(type, NULL, bytes.len, bytes.data);
     flat_t *flat = flat_new(type);
     arena_t *arena = arena_new();
-    ProtobufCAllocator lender = {agrees_take, agrees_keep, arena};
-    ProtobufCMessage *owned = flat_unpack(flat, type, bytes, NULL, false);
-    ProtobufCMessage *lent = flat_unpack(flat, type, bytes, &lender, true);
+    ProtobufCAllocator pool = {agrees_take, agrees_keep, arena};
+    ProtobufCMessage *owned = flat_unpack(flat, type, bytes, NULL);
+    ProtobufCMessage *pooled = flat_unpack(flat, type, bytes, &pool);
     const char *wrong = NULL;
     if ((reference == NULL) != (owned == NULL) ||
-        (reference == NULL) != (lent == NULL)) {
+        (reference == NULL) != (pooled == NULL)) {
         wrong = "one takes the bytes, the other does not";
     } else if (reference != NULL) {
         size_t size = protobuf_c_message_get_packed_size(reference);
@@ -65,8 +65,8 @@ flat_agrees(slice_t bytes)
                 : !packs_alike(NULL, owned, packed, size) ||
                         !packs_alike(flat, owned, packed, size)
                     ? "they unpack differently"
-                : !packs_alike(NULL, lent, packed, size)
-                    ? "they unpack differently, lending"
+                : !packs_alike(NULL, pooled, packed, size)
+                    ? "they unpack differently in an arena"
                     : NULL;
         free(packed);
     }

@@ -63,7 +63,8 @@ edri_err_t edri_emit_packed(edri_port_t *self, const edri_type_t *type,
 // could answer waits, itself or by way of others, for this very reply;
 // EDRI_CANCELLED as soon as the task that asks is cancelled; whatever error the handler returned (its text in
 // edri_port_error); or as edri_emit.  While it waits, callbacks of other
-// requests of this port may run.
+// requests of this port may run.  Its thread may do the router's work meanwhile, and must
+// not be cancelled (pthread_cancel).
 edri_err_t edri_request(edri_port_t *self, const edri_type_t *type,
     const ProtobufCMessage *message, uint32_t timeout_ms,
     ProtobufCMessage **reply_p);

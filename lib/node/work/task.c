@@ -277,8 +277,8 @@ note_drop(const edri_task_t *self, edri_err_t reason)
         self->handler->manager, reason, 1);
 }
 
-// unpack makes the message in the arena, but for bytes that stay in the body; NULL when
-// it is none.
+// unpack makes the message in the arena, a copy that the handler may change; NULL when it
+// is none.
 static ProtobufCMessage *
 unpack(edri_task_t *self, const ProtobufCMessageDescriptor *descriptor,
     const flat_t *flat, slice_t body)
@@ -286,7 +286,7 @@ unpack(edri_task_t *self, const ProtobufCMessageDescriptor *descriptor,
     ProtobufCAllocator allocator = {take_memory, keep_memory, self->arena};
     ProtobufCMessage *message =
         flat != NULL || nesting_fits(descriptor, body)
-            ? flat_unpack(flat, descriptor, body, &allocator, true)
+            ? flat_unpack(flat, descriptor, body, &allocator)
             : NULL;
     if (message == NULL) {
         counter_add(&self->port->node->counters, COUNTER_UNDECODABLE, 1);

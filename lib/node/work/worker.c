@@ -59,8 +59,9 @@ typedef struct worker {
     arena_t *arena;
     message_t task; // that came and is not done; no head: none
     bool said_ready;
-    bool drain;       // the hook is to be called
-    size_t spent;     // of the port's box, sent and not released
+    bool drain;   // the hook is to be called
+    size_t spent; // of the port's box, sent and not released
+    bool room; // was given back that its owner waits for, and has not been told
     pthread_t thread; // but for the first
     int wake_fd;      // another thread has heard of a gate; -1: there is none
 } worker_t;
@@ -162,7 +163,7 @@ carry_off(worker_t *self)
         channel_send(&self->channel, &head, &cargo);
     }
     if (self->spent > 0 && channel_has_room(&self->channel)) {
-        (void)box_release(self->port->out, self->spent); // who waits looks
+        self->room = box_release(self->port->out, self->spent) || self->room;
         self->spent = 0;
     }
 }
@@ -228,8 +229,8 @@ hear(worker_t *self, message_t *message)
     message_clear(message);
 }
 
-// exchange reads what has come and sends what may go.  Returns whether anything
-// had come.
+// exchange reads what has come and sends what may go.  Returns whether there is anything
+// for the port's owner to look at: before it sleeps.
 static bool
 exchange(worker_t *self)
 {
@@ -247,6 +248,8 @@ exchange(worker_t *self)
     }
     self->port->quit = self->port->quit || err == EDRI_CLOSED;
     carry_off(self);
+    came = came || self->room;
+    self->room = false;
     return came || self->port->quit;
 }
 

@@ -27,28 +27,13 @@ Test(flat, example)
     flat_pack(flat, &sent.base, bytes);
     slice_t packed = {bytes, size};
     Types__Flat *got = (Types__Flat *)flat_unpack(
-        flat, &types__flat__descriptor, packed, NULL, false);
+        flat, &types__flat__descriptor, packed, NULL);
     cr_assert_not_null(got);
     cr_expect_eq(got->an_int32, -1);
     cr_expect_str_eq(got->a_string, "ten");
     cr_expect_arr_eq(got->a_bytes.data, data, 3);
     cr_expect_str_eq(got->a_far_string, "");
     types__flat__free_unpacked(got, NULL);
-    flat_destroy(&flat);
-}
-
-Test(flat, bytes_are_lent)
-{
-    flat_t *flat = flat_new(&types__flat__descriptor);
-    const uint8_t bytes[] = {0x7a, 2, 8, 9};
-    arena_t *arena = arena_new();
-    ProtobufCAllocator lender = {agrees_take, agrees_keep, arena};
-    const Types__Flat *got = (const Types__Flat *)flat_unpack(
-        flat, &types__flat__descriptor, (slice_t){bytes, 4}, &lender, true);
-    cr_assert_not_null(got);
-    cr_expect_eq(got->a_bytes.len, 2);
-    cr_expect_eq(got->a_bytes.data, bytes + 2);
-    arena_destroy(&arena);
     flat_destroy(&flat);
 }
 
