@@ -211,8 +211,9 @@ body_part_in(frame_t *frame, const Edri__Wire__Destination *to)
     body_t *body = find_body(remote, fragment, key);
     size_t size = blob_size(frame->blobs[0]);
     if (body == NULL || size > body->total - body->have) {
-        // Parts before it were dropped on the way, or here.
-        if (!remote->evicted) {
+        // Parts before it were dropped on the way, or here: also when a life has
+        // ended, and this comes by a slower switch than that it said BYE to.
+        if (!remote->evicted && !remote->ended) {
             frame_malformed(frame, "a fragment out of place");
         }
         if (fragment->offset + size == fragment->total) {
