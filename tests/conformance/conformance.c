@@ -296,6 +296,19 @@ tunnels_go_both_ways(site_t *site, edri_workers_t workers)
         edri_port_error(site->port));
 }
 
+// open_after_end opens one when a process has just ended; NULL: it ended with that.
+static edri_tunnel_t *
+open_after_end(site_t *site)
+{
+    Duty__Flow flow = DUTY__FLOW__INIT;
+    edri_tunnel_t *tunnel = NULL;
+    flow.what = (char[]){"echo"};
+    edri_err_t err = duty_flow_open(site->port, &flow, 0, &tunnel);
+    check(err == EDRI_OK || err == EDRI_WORKER_DIED, "echo: %s: %s",
+        edri_err_name(err), edri_port_error(site->port));
+    return tunnel;
+}
+
 static void
 a_process_that_ends_closes_its_tunnel(site_t *site, edri_workers_t workers)
 {
@@ -309,8 +322,11 @@ a_process_that_ends_closes_its_tunnel(site_t *site, edri_workers_t workers)
     check(err == EDRI_WORKER_DIED, "%s: %s", edri_err_name(err),
         edri_tunnel_text(tunnel));
     edri_tunnel_close(&tunnel, EDRI_OK, NULL);
-    // Others are opened, all the same.
-    tunnel = open_flow(site, "echo", EDRI_OK);
+    // Others are opened, all the same.  Of a process with several threads another seat
+    // may have handed it one that has come before the end was noticed there.
+    for (int i = 0; i < 2 && (tunnel = open_after_end(site)) == NULL; i++) {
+    }
+    check(tunnel != NULL, "echo: %s", edri_port_error(site->port));
     pour(site, tunnel, 100, 10);
     edri_tunnel_close(&tunnel, EDRI_OK, NULL);
 }
