@@ -172,10 +172,6 @@ static edri_err_t
 await_room(edri_tunnel_t *self, int timeout_ms)
 {
     int64_t deadline_ms = 0;
-    // Who only sends, and always has room, must hear that the other end has closed.
-    if (box_any(self->port->in)) {
-        (void)port_pump(self->port);
-    }
     for (int tries = 0;; tries++) {
         if (self->closed) {
             return ended_with(self);

@@ -81,7 +81,8 @@ edri_tunnel_t *edri_task_tunnel(edri_task_t *task);
 // another message than this direction carries; EDRI_TOO_BIG: over node.body_limit;
 // EDRI_STATE: this end has finished, or it is another thread's; EDRI_CLOSED: the other
 // end has closed the tunnel, or the reason that it gave, see edri_tunnel_text;
-// EDRI_CANCELLED: the task has been cancelled.
+// EDRI_CANCELLED: the task has been cancelled.  While there is room it does not look
+// whether the other end has closed: who only sends learns it then, or from edri_port_poll.
 edri_err_t edri_tunnel_send(edri_tunnel_t *self,
     const ProtobufCMessage *message, int timeout_ms) EDRI_MUST_CHECK;
 
