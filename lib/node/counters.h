@@ -70,6 +70,8 @@
     X(LINKS_IN_FORCE, "links.in_force",                                        \
         "sessions in which the switch has confirmed all demands")              \
     X(BEATS, "links.heartbeats", "heartbeats sent to switches")                \
+    X(LISTENED, "links.listened",                                              \
+        "times that a port's owner read them, not the router's thread")        \
     X(LINKS_LOST, "links.lost", "sessions with switches lost")
 
 typedef enum counter {

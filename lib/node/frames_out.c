@@ -503,7 +503,9 @@ frames_out(link_t *link)
             (void)list_remove(&link->repliers, remote);
         }
     }
-    for (unsigned turn = 1; window_open(link); turn++) {
+    for (unsigned turn = 1;
+         link->senders.count + link->streamers.count > 0 && window_open(link);
+         turn++) {
         bool streams = link->streamers.count > 0 &&
                        link->sent - link->taken < STREAM_WINDOW;
         if (link->senders.count > 0 && (!streams || turn % STREAM_TURN != 0)) {

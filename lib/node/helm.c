@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "node/port.h"
 #include "node/router.h"
 
@@ -74,9 +75,8 @@ helm_woken(helm_t *self)
     (void)!read(self->wake_fd, &count, sizeof count);
 }
 
-// wake wakes the router's thread.
-static bool
-wake(const helm_t *self)
+bool
+helm_wake(const helm_t *self)
 {
     uint64_t one = 1;
     return self->wake_fd >= 0 &&
@@ -145,11 +145,12 @@ helm_detach(helm_t *self, edri_port_t *port)
     // Whoever has the helm may be about to look at the port: after this nobody is.
     pthread_mutex_lock(&self->lock);
     take_note_back(self, port);
+    listen_forget(&port->node->listen, port, clock_ms());
     if (self->router != NULL) {
         router_detach(self->router, port);
     }
     pthread_mutex_unlock(&self->lock);
-    (void)wake(self); // for other notes, and what has changed
+    (void)helm_wake(self); // for other notes, and what has changed
     return true;
 }
 
@@ -169,5 +170,5 @@ helm_serve(helm_t *self, edri_port_t *port)
         pthread_mutex_unlock(&self->lock);
         atomic_thread_fence(memory_order_seq_cst); // as in helm_sleep
     }
-    return (fine && !helm_any_noted(self)) || wake(self);
+    return (fine && !helm_any_noted(self)) || helm_wake(self);
 }

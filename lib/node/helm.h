@@ -61,6 +61,9 @@ void helm_take(helm_t *self);
 void helm_leave(helm_t *self);
 bool helm_sleep(helm_t *self);
 
+// helm_wake wakes the router's thread.  Returns false when that is not possible.
+bool helm_wake(const helm_t *self);
+
 // helm_noted takes one port that has left a note, or NULL; for who has the helm.
 edri_port_t *helm_noted(helm_t *self);
 bool helm_any_noted(const helm_t *self);

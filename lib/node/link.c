@@ -97,10 +97,19 @@ link_flush(link_t *self)
 
 // ----- the socket
 
+// changed has the router's thread listen, who knows of all sockets.
+static void
+changed(const link_t *self)
+{
+    listen_dismiss(&self->router->node->listen, self->router->now_ms);
+    (void)helm_wake(&self->router->node->helm);
+}
+
 static void
 close_socket(link_t *self, int linger_ms)
 {
     if (self->socket != NULL) {
+        changed(self);
         (void)zmq_setsockopt(
             self->socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
         zmq_close(self->socket);
@@ -176,6 +185,7 @@ open_socket(link_t *self)
         return;
     }
     ear_open(&self->ear, self->socket);
+    changed(self);
     say_hello(self);
 }
 

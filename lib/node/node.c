@@ -91,6 +91,7 @@ edri_node_new(int argc, char **argv)
     letters_init(&self->letters);
     learned_init(&self->learned);
     helm_init(&self->helm);
+    listen_init(&self->listen);
     self->types = shared_map_new();
     self->ports = shared_map_new();
     self->life = life_new();
@@ -164,6 +165,7 @@ edri_node_destroy(edri_node_t **self_p)
     letters_clear(&self->letters);
     requests_end(&self->requests);
     names_end(&self->names);
+    listen_close(&self->listen);
     helm_destroy(&self->helm);
     free(self->argv);
     free(self->error);

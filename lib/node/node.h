@@ -14,6 +14,7 @@
 #include "node/counters.h"
 #include "node/drops.h"
 #include "node/helm.h"
+#include "node/listen.h"
 #include "node/learned.h"
 #include "node/letters.h"
 #include "node/names.h"
@@ -73,6 +74,7 @@ struct edri_node {
     letters_t letters;
     tokens_t tokens;            // of frames in the hands of managers
     helm_t helm;                // of the router
+    listen_t listen;            // to its connections
     requests_t requests;        // in the hands of handlers
     names_t names;              // of the lives that are known
     atomic_size_t tunnels_open; // ends of tunnels here

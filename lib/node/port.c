@@ -86,12 +86,37 @@ hear(edri_port_t *self)
     ear_empty(&self->ear);
 }
 
+// listen_or_poll is ears_poll, listening to the connections as well if that is to be.
+static int
+listen_or_poll(
+    edri_port_t *self, zmq_pollitem_t *items, int count, const nap_t *nap)
+{
+    ear_t *ears[EARS_MAX] = {&self->ear};
+    zmq_pollitem_t all[EARS_MAX];
+    int links = 0;
+    if (nap->ms != 0 && count <= EARS_MAX - LINKS_MAX &&
+        listen_is(&self->node->listen, self)) {
+        links = listen_begin(self, all + count);
+    }
+    if (links == 0) {
+        return ears_poll(ears, items, count, nap);
+    }
+    memcpy(all, items, (size_t)count * sizeof *items);
+    int found = links < 0 ? 1 : ears_poll(ears, all, count + links, nap);
+    int error = errno;
+    for (int i = 0; i < count; i++) {
+        items[i].revents = found > 0 && links > 0 ? all[i].revents : 0;
+    }
+    listen_end(self, all + count, links);
+    errno = error;
+    return found;
+}
+
 // wait_any waits for any word of the router, or one of the other items.
 static edri_err_t
 wait_any(edri_port_t *self, zmq_pollitem_t *items, int items_count,
     int64_t deadline_ms)
 {
-    ear_t *ears[EARS_MAX] = {&self->ear};
     items[0] = (zmq_pollitem_t){self->other_end, 0, ZMQ_POLLIN, 0};
     long wait = -1;
     if (deadline_ms >= 0) {
@@ -103,7 +128,7 @@ wait_any(edri_port_t *self, zmq_pollitem_t *items, int items_count,
     }
     int count =
         items_count <= EARS_MAX
-            ? ears_poll(ears, items, items_count,
+            ? listen_or_poll(self, items, items_count,
                   &(nap_t){.ms = wait, .spin_us = self->node->limits.spin_us})
             : zmq_poll(items, items_count, wait);
     if (count > 0 && items[0].revents != 0) {

@@ -151,8 +151,10 @@ struct edri_port {
     struct used *last_used;
     uint64_t next_id;
     uint64_t last_request;
-    bool soon;         // its owner waits as soon as it has put what comes next
-    note_t note;       // for who has the helm
+    bool soon;   // its owner waits as soon as it has put what comes next
+    note_t note; // for who has the helm
+    atomic_uint_fast64_t
+        turn;          // of its work as the lookout (listen.h); odd: awake
     tenant_t tenant;   // the code that asks now
     map_t *tunnels;    // id → edri_tunnel_t
     unsigned openings; // requests for tunnels that are on their way

@@ -378,25 +378,38 @@ note_time(router_t *self, long waited_for)
     }
 }
 
+// What the thread waits for; connections from LINKS on.
+enum {
+    PIPE,
+    PORTS,
+    IPC,
+    WAKE,
+    TIMER,
+    LINKS,
+    ITEMS_MAX = LINKS + LINKS_MAX
+};
+
 // pass does what one wake-up asks for.
 static void
 pass(router_t *self, zmq_pollitem_t *items, const unsigned *links, int count)
 {
     read_noted(self);
-    if ((items[0].revents & ZMQ_POLLIN) != 0) {
+    if ((items[PIPE].revents & ZMQ_POLLIN) != 0) {
         read_pipe(self);
     }
-    if ((items[1].revents & ZMQ_POLLIN) != 0) {
+    if ((items[PORTS].revents & ZMQ_POLLIN) != 0) {
         read_bells(self);
     }
-    if ((items[2].revents & ZMQ_POLLIN) != 0) {
+    if ((items[IPC].revents & ZMQ_POLLIN) != 0) {
         ipc_read(self);
     }
-    for (int i = 3; i < count; i++) {
+    self->came = (lookout_for_t){0};
+    for (int i = LINKS; i < count; i++) {
         if ((items[i].revents & ZMQ_POLLIN) != 0) {
             (void)link_read(&self->links[links[i]]);
         }
     }
+    listen_heard(&self->node->listen, &self->came, self->now_ms);
     read_ready(self);
     if (self->reloads != NULL) {
         reload_look(self);
@@ -420,28 +433,32 @@ pass(router_t *self, zmq_pollitem_t *items, const unsigned *links, int count)
 static bool
 step(router_t *self, bool may_wait)
 {
-    zmq_pollitem_t items[4 + LINKS_MAX] = {
-        {self->pipe, 0, ZMQ_POLLIN, 0},
-        {self->ports, 0, ZMQ_POLLIN, 0},
-        {self->ipc, self->ipc == NULL ? -1 : 0,
+    helm_t *helm = &self->node->helm;
+    const listen_t *listen = &self->node->listen;
+    // Descriptors that are not there are -1, which poll passes over.
+    zmq_pollitem_t items[ITEMS_MAX] = {
+        [PIPE] = {self->pipe, 0, ZMQ_POLLIN, 0},
+        [PORTS] = {self->ports, 0, ZMQ_POLLIN, 0},
+        [IPC] = {self->ipc, self->ipc == NULL ? -1 : 0,
             self->ipc == NULL ? 0 : ZMQ_POLLIN, 0},
+        [WAKE] = {NULL, helm->wake_fd, ZMQ_POLLIN, 0},
+        [TIMER] = {NULL, listen->timer_fd, ZMQ_POLLIN, 0},
     };
-    ear_t *ears[4 + LINKS_MAX] = {&self->pipe_ear, &self->ports_ear,
-        self->ipc != NULL ? &self->ipc_ear : NULL};
-    unsigned links[4 + LINKS_MAX] = {0};
-    int count = 3;
+    ear_t *ears[ITEMS_MAX] = {[PIPE] = &self->pipe_ear,
+        [PORTS] = &self->ports_ear,
+        [IPC] = self->ipc != NULL ? &self->ipc_ear : NULL};
+    unsigned links[ITEMS_MAX] = {0};
+    int count = LINKS;
     for (unsigned i = 0; i < self->link_count; i++) {
-        if (self->links[i].socket != NULL) {
+        // The lookout hears what comes, but not what calls here took note of.
+        if (self->links[i].socket != NULL &&
+            (!listen->on || ear_look(&self->links[i].ear))) {
             links[count] = i;
             ears[count] = &self->links[i].ear;
             items[count++] =
                 (zmq_pollitem_t){self->links[i].socket, 0, ZMQ_POLLIN, 0};
         }
     }
-    // Last, behind the links.
-    helm_t *helm = &self->node->helm;
-    bool wakes = helm->wake_fd >= 0;
-    items[count] = (zmq_pollitem_t){NULL, helm->wake_fd, ZMQ_POLLIN, 0};
     long wait = time_to_wait(self);
     wait = may_wait ? wait : 0;
     nap_t nap = {.ms = wait,
@@ -449,16 +466,18 @@ step(router_t *self, bool may_wait)
         .spin_us = self->node->limits.spin_us,
         .helm = helm};
     self->lately = 0;
-    if (ears_poll(ears, items, count + wakes, &nap) < 0 &&
-        zmq_errno() != EINTR) {
+    if (ears_poll(ears, items, count, &nap) < 0 && zmq_errno() != EINTR) {
         edri_log_error(
             "ROUTER-POLL", "error=\"%s\"", zmq_strerror(zmq_errno()));
         return false;
     }
-    if (wakes && items[count].revents != 0) {
+    if (items[WAKE].revents != 0) {
         helm_woken(helm);
     }
     note_time(self, wait);
+    if (items[TIMER].revents != 0) {
+        listen_rang(self);
+    }
     pass(self, items, links, count);
     return !self->stop;
 }
@@ -516,6 +535,24 @@ router_serve(router_t *self)
            next_due(self) >= self->wakes_ms;
 }
 
+bool
+router_listen(router_t *self, edri_port_t *port)
+{
+    self->now_ms = clock_ms();
+    self->came = (lookout_for_t){0};
+    self->near = port;
+    for (unsigned i = 0; i < self->link_count; i++) {
+        if (self->links[i].socket != NULL) {
+            ear_touch(&self->links[i].ear);
+            (void)link_read(&self->links[i]);
+        }
+    }
+    listen_heard(&self->node->listen, &self->came, self->now_ms);
+    bool all = router_serve(self);
+    self->near = NULL;
+    return all;
+}
+
 // ----- starting and ending
 
 static void *
@@ -567,7 +604,9 @@ void
 router_close(router_t *self)
 {
     helm_give(&self->node->helm, NULL);
+    helm_take(&self->node->helm); // ports still look who listens
     links_bye(self);
+    helm_leave(&self->node->helm);
     if (self->ports != NULL) {
         zmq_close(self->ports);
     }
@@ -581,6 +620,9 @@ run_router(void *arg)
     router_t *self = arg;
     thread_name("router");
     helm_open(&self->node->helm);
+    if (!self->node->helm.deaf) {
+        listen_open(&self->node->listen);
+    }
     if (router_open(self) == EDRI_OK) {
         while (router_step(self, true)) {
         }

@@ -5,6 +5,7 @@
 // Who has the helm (helm.h), as a rule the router's thread, owns every socket of the node
 // and all that stands here.  Files:
 //   router.c     the thread: polls, bells, the node's commands, timers
+//   listen.c     the ports' owners who listen to connections instead of the thread
 //   slot.c       ports as the router sees them: delivery into their boxes
 //   route.c      types: who demands them; direct.c: whom the next event goes to;
 //   absent.c     groups that are expected back
@@ -41,6 +42,7 @@
 #include "core/flow_in.h"
 #include "core/flow_out.h"
 #include "core/health.h"
+#include "core/lookout.h"
 #include "core/outq.h"
 #include "core/overflow.h"
 #include "core/reach.h"
@@ -629,27 +631,29 @@ struct router {
     list_t ipc_slots;  // ports of other processes
     link_t links[LINKS_MAX];
     unsigned link_count;
-    load_t load;            // being routed
-    int64_t now_ms;         // read once per wake-up
-    int64_t slept_ms;       // when the thread has gone to sleep,
-    int64_t wakes_ms;       // and when it wakes by itself at the latest
-    uint64_t lately;        // events that went through since it last looked
-    uint64_t random;        // for choices
-    int64_t expire_ms;      // when to look for overdue requests
-    int64_t ipc_beat_ms;    // next heartbeat to other processes
-    size_t body_bytes;      // of bodies coming in fragments
-    uint64_t sessions;      // opened so far, on all links
-    uint64_t last_path;     // newest path of any remote
-    uint64_t epoch;         // changes of groups with keys so far
-    bool settled;           // something has been settled since keyed_go_on
-    handing_t handing;      // what is being given to others
-    struct closed *closed;  // managers that have been closed (health.c)
-    struct reload *reloads; // wishes of tools (reload.c)
-    gate_t open_gate;       // of events that are this node's own
-    list_t due;             // remotes that must be looked at, some time
-    int64_t due_ms;         // the earliest of these
-    bool opened;            // links may connect
-    bool returned;          // a session has been lost since
+    load_t load;             // being routed
+    int64_t now_ms;          // read once per wake-up
+    int64_t slept_ms;        // when the thread has gone to sleep,
+    int64_t wakes_ms;        // and when it wakes by itself at the latest
+    uint64_t lately;         // events that went through since it last looked
+    lookout_for_t came;      // for whom what was put lately is
+    const edri_port_t *near; // whose owner does this work now; NULL: nobody's
+    uint64_t random;         // for choices
+    int64_t expire_ms;       // when to look for overdue requests
+    int64_t ipc_beat_ms;     // next heartbeat to other processes
+    size_t body_bytes;       // of bodies coming in fragments
+    uint64_t sessions;       // opened so far, on all links
+    uint64_t last_path;      // newest path of any remote
+    uint64_t epoch;          // changes of groups with keys so far
+    bool settled;            // something has been settled since keyed_go_on
+    handing_t handing;       // what is being given to others
+    struct closed *closed;   // managers that have been closed (health.c)
+    struct reload *reloads;  // wishes of tools (reload.c)
+    gate_t open_gate;        // of events that are this node's own
+    list_t due;              // remotes that must be looked at, some time
+    int64_t due_ms;          // the earliest of these
+    bool opened;             // links may connect
+    bool returned;           // a session has been lost since
     bool told_ready;
     bool draining;
     bool told_drained;
@@ -679,6 +683,10 @@ void router_detach(router_t *self, const edri_port_t *port);
 // of it, for whoever has the helm.  Returns false when the router's thread must be woken
 // for the rest.
 bool router_serve(router_t *self);
+
+// router_listen does the same after reading what has come from the connections, for
+// the owner of 'port', which looks into its box then.
+bool router_listen(router_t *self, edri_port_t *port);
 void router_close(router_t *self);
 void router_free(router_t **self_p);
 

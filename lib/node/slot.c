@@ -199,6 +199,9 @@ slot_chunk_done(slot_t *self, chunk_t **chunk_p)
 void
 slot_ring(slot_t *self, char word)
 {
+    if (word == 0 && self->port != NULL && self->port == self->router->near) {
+        return; // its owner is here, and looks into its box
+    }
     ear_touch(&self->router->ports_ear);
     // An unknown peer is one that has just gone: nothing to ring.
     if (zmq_send(self->router->ports, self->routing, self->routing_size,
@@ -285,6 +288,7 @@ put(slot_t *self, slice_t bytes, size_t events, const run_t *origin,
     blob_t *blob)
 {
     self->router->lately += events;
+    lookout_for_one(&self->router->came, self->port, events);
     counter_add(&self->router->node->counters, COUNTER_DELIVERED, events);
     if (box_put(self->port->in, bytes.data, bytes.len, origin, &blob,
             blob != NULL)) {
@@ -333,6 +337,7 @@ slot_give(slot_t *self, slice_t item, const envelope_t *env,
     const run_t *origin, blob_t *blob)
 {
     if (self->ipc) {
+        lookout_for_one(&self->router->came, self, 1);
         outq_append(&self->queue, item, env, origin, blob);
         filled(self);
         return;

@@ -12,18 +12,17 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "edri/edri.h"
 #include "shop.edri.h"
+
+#include "hub.h"
 
 enum {
     NODES = 2,
@@ -56,10 +55,6 @@ check(bool fine, const char *what)
 
 // ----- the switch
 
-static char program[512];
-static char endpoint[64];
-static pid_t hub;
-
 static void
 choose_port(void)
 {
@@ -73,26 +68,6 @@ choose_port(void)
     (void)close(fd);
     (void)snprintf(endpoint, sizeof endpoint, "tcp://127.0.0.1:%u",
         (unsigned)ntohs(address.sin_port));
-}
-
-static void
-start_switch(void)
-{
-    char bind_to[96];
-    (void)snprintf(bind_to, sizeof bind_to, "switch.bind=%s", endpoint);
-    hub = fork();
-    if (hub == 0) {
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        (void)execl(program, program, "--set", bind_to, (char *)NULL);
-        _exit(127);
-    }
-}
-
-static void
-end_switch(int number)
-{
-    (void)kill(hub, number);
-    (void)waitpid(hub, NULL, 0);
 }
 
 // ----- nodes

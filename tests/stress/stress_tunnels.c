@@ -10,18 +10,17 @@
 // once and in order; at the end no tunnel may be left.
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "node/node.h"
 #include "tunnel.edri.h"
+
+#include "hub.h"
 
 enum {
     NODES = 2,
@@ -43,32 +42,6 @@ check(bool fine, const char *what)
         fprintf(stderr, "stress_tunnels: %s\n", what);
         exit(1);
     }
-}
-
-// ----- the switch
-
-static char program[512];
-static char endpoint[96];
-static pid_t hub;
-
-static void
-start_switch(void)
-{
-    char bind_to[160];
-    (void)snprintf(bind_to, sizeof bind_to, "switch.bind=%s", endpoint);
-    hub = fork();
-    if (hub == 0) {
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        (void)execl(program, program, "--set", bind_to, (char *)NULL);
-        _exit(127);
-    }
-}
-
-static void
-end_switch(int number)
-{
-    (void)kill(hub, number);
-    (void)waitpid(hub, NULL, 0);
 }
 
 static void

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT
+// listen.c - a port's owner listens to the connections.
+
+#include "node/listen.h"
+
+#include <poll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "node/port.h"
+#include "node/router.h"
+
+// How long the lookout may be awake before the router's thread hears of it.
+#define AWAKE_NS 1000000
+
+void
+listen_init(listen_t *self)
+{
+    *self = (listen_t){.timer_fd = -1};
+    atomic_init(&self->who, NULL);
+    atomic_init(&self->set, 0);
+}
+
+void
+listen_open(listen_t *self)
+{
+    self->timer_fd =
+        timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+}
+
+void
+listen_close(listen_t *self)
+{
+    if (self->timer_fd >= 0) {
+        (void)close(self->timer_fd);
+    }
+}
+
+// ----- who has the helm
+
+// name_lookout tells the ports who is the lookout now.
+static void
+name_lookout(listen_t *self)
+{
+    edri_port_t *who = self->timer_fd >= 0 ? self->lookout.who : NULL;
+    if (who != atomic_load_explicit(&self->who, memory_order_relaxed)) {
+        self->on = false;
+        atomic_store(&self->who, who);
+    }
+}
+
+void
+listen_heard(listen_t *self, const lookout_for_t *came, int64_t now_ms)
+{
+    lookout_heard(&self->lookout, came, now_ms);
+    name_lookout(self);
+}
+
+void
+listen_dismiss(listen_t *self, int64_t now_ms)
+{
+    lookout_dismiss(&self->lookout, now_ms);
+    name_lookout(self);
+}
+
+void
+listen_forget(listen_t *self, const edri_port_t *port, int64_t now_ms)
+{
+    if (self->lookout.who == port) {
+        listen_dismiss(self, now_ms);
+    }
+    if (self->lookout.likely == port) { // another may get its address
+        self->lookout.likely = NULL;
+    }
+}
+
+static void
+set_timer(listen_t *self, uint64_t turn)
+{
+    struct itimerspec in = {.it_value.tv_nsec = AWAKE_NS};
+    atomic_store(&self->set, turn);
+    (void)timerfd_settime(self->timer_fd, 0, &in, NULL);
+}
+
+// any_waits says whether something waits to be read.
+static bool
+any_waits(const router_t *router)
+{
+    struct pollfd fds[LINKS_MAX];
+    nfds_t count = 0;
+    for (unsigned i = 0; i < router->link_count; i++) {
+        if (router->links[i].socket != NULL) {
+            fds[count++] = (struct pollfd){
+                .fd = router->links[i].ear.fd, .events = POLLIN};
+        }
+    }
+    return poll(fds, count, 0) > 0;
+}
+
+void
+listen_rang(router_t *router)
+{
+    listen_t *self = &router->node->listen;
+    uint64_t times = 0;
+    (void)!read(self->timer_fd, &times, sizeof times);
+    // First this, then the look at the turn: who wakes does the opposite.
+    uint64_t set = atomic_exchange(&self->set, 0);
+    edri_port_t *port = self->on ? self->lookout.who : NULL;
+    uint64_t turn = port != NULL ? atomic_load(&port->turn) : 0;
+    if (turn % 2 == 0) {
+        return;
+    }
+    if (turn != set) {
+        set_timer(self, turn);
+        return;
+    }
+    self->on = false; // until it sleeps again, unless that was too late already
+    if (any_waits(router)) {
+        listen_dismiss(self, router->now_ms);
+    }
+}
+
+// ----- the lookout
+
+// fill fills in the connections' descriptors; -1: there is something to read; 0: not all
+// have one.
+static int
+fill(router_t *router, zmq_pollitem_t *items)
+{
+    int count = 0;
+    for (unsigned i = 0; i < router->link_count; i++) {
+        link_t *link = &router->links[i];
+        if (link->socket != NULL) {
+            if (link->ear.fd < 0) {
+                return 0;
+            }
+            if (ear_look(&link->ear)) {
+                return -1;
+            }
+            items[count++] =
+                (zmq_pollitem_t){NULL, link->ear.fd, ZMQ_POLLIN, 0};
+        }
+    }
+    return count;
+}
+
+int
+listen_begin(edri_port_t *port, zmq_pollitem_t *items)
+{
+    helm_t *helm = &port->node->helm;
+    listen_t *self = &port->node->listen;
+    helm_take(helm);
+    int count = helm->router != NULL && self->lookout.who == port
+                    ? fill(helm->router, items)
+                    : 0;
+    bool begins = count > 0 && !self->on;
+    if (begins) {
+        self->on = true;
+    }
+    if (count > 0) {
+        uint64_t turn = atomic_load(&port->turn);
+        atomic_store(&port->turn, turn + turn % 2);
+    }
+    bool quiet = helm_sleep(helm);
+    if (begins || !quiet) {
+        helm_wake(helm);
+    }
+    return count;
+}
+
+void
+listen_end(edri_port_t *port, const zmq_pollitem_t *items, int count)
+{
+    helm_t *helm = &port->node->helm;
+    listen_t *self = &port->node->listen;
+    bool any = count < 0;
+    if (count > 0) {
+        uint64_t turn = atomic_fetch_add(&port->turn, 1) + 1;
+        if (atomic_load(&self->set) == 0) {
+            set_timer(self, turn);
+        }
+    }
+    for (int i = 0; i < count && !any; i++) {
+        any = items[i].revents != 0;
+    }
+    if (!any) {
+        return;
+    }
+    helm_take(helm);
+    // It may have been dismissed while it waited: then it is not its turn any more.
+    bool mine = helm->router != NULL && self->lookout.who == port;
+    bool fine = true;
+    if (mine) {
+        counter_add(&port->node->counters, COUNTER_LISTENED, 1);
+        fine = router_listen(helm->router, port) && self->lookout.who == port;
+    }
+    if (!helm_sleep(helm) || !fine) {
+        helm_wake(helm);
+    }
+}
