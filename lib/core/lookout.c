@@ -26,7 +26,7 @@ lookout_dismiss(lookout_t *self, int64_t now_ms)
 void
 lookout_heard(lookout_t *self, const lookout_for_t *came, int64_t now_ms)
 {
-    if (came->one == NULL) {
+    if (came->one == NULL && !came->others) {
         return; // words between routers only
     }
     bool calm = !came->others && came->events < LOOKOUT_MUCH;

@@ -34,8 +34,8 @@ typedef struct lookout {
 
 // for_t is for whom something was that came.
 typedef struct lookout_for {
-    void *one;   // NULL: nobody
-    bool others; // and not for that one alone
+    void *one;   // NULL: nobody who could be the lookout
+    bool others; // it was for others, too
     uint64_t events;
 } lookout_for_t;
 

@@ -29,6 +29,9 @@
 typedef struct edri_port edri_port_t;
 struct router;
 
+// For longer nobody has the helm, but one whose log sink waits for something.
+#define HELM_SOON_MS 2
+
 typedef struct helm {
     pthread_mutex_t lock;         // held by who runs the router
     struct router *router;        // NULL: none that could be run
@@ -54,10 +57,12 @@ void helm_open(helm_t *self);
 // router's thread, which does not have it.
 void helm_give(helm_t *self, struct router *router);
 
-// helm_take and helm_leave begin and end what the router's thread does.  helm_sleep
+// helm_take and helm_leave begin and end what the router's thread does, helm_take_soon
+// and helm_leave what a port's owner does, who must not wait for long.  helm_sleep
 // is helm_leave for a thread that wants to sleep; it returns false when it must not:
 // there are notes.
 void helm_take(helm_t *self);
+bool helm_take_soon(helm_t *self); // false: not within HELM_SOON_MS
 void helm_leave(helm_t *self);
 bool helm_sleep(helm_t *self);
 

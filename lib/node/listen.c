@@ -150,7 +150,9 @@ listen_begin(edri_port_t *port, zmq_pollitem_t *items)
 {
     helm_t *helm = &port->node->helm;
     listen_t *self = &port->node->listen;
-    helm_take(helm);
+    if (!helm_take_soon(helm)) {
+        return 0; // it counts as awake, so that the thread will listen
+    }
     int count = helm->router != NULL && self->lookout.who == port
                     ? fill(helm->router, items)
                     : 0;
@@ -177,7 +179,7 @@ listen_end(edri_port_t *port, const zmq_pollitem_t *items, int count)
     bool any = count < 0;
     if (count > 0) {
         uint64_t turn = atomic_fetch_add(&port->turn, 1) + 1;
-        if (atomic_load(&self->set) == 0) {
+        if (listen_is(self, port) && atomic_load(&self->set) == 0) {
             set_timer(self, turn);
         }
     }
@@ -187,7 +189,9 @@ listen_end(edri_port_t *port, const zmq_pollitem_t *items, int count)
     if (!any) {
         return;
     }
-    helm_take(helm);
+    if (!helm_take_soon(helm)) {
+        return; // likewise
+    }
     // It may have been dismissed while it waited: then it is not its turn any more.
     bool mine = helm->router != NULL && self->lookout.who == port;
     bool fine = true;

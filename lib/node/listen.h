@@ -15,7 +15,9 @@
 // and if something had come by then, it is the lookout no longer.  So what comes may wait
 // for 1 ms, rarely 2, at most once in LOOKOUT_PAUSE_MS; the timer ticks once in 1 ms as
 // long as something comes.  Go's scheduler retakes a processor from a system call in the
-// same way (runtime/proc.go, sysmon).
+// same way (runtime/proc.go, sysmon).  A lookout that should wake and gets no processor
+// (a thread of low priority, a debugger) is not seen by that: then what comes waits until
+// the router's thread next has something to do, link.heartbeat at most.
 //
 // docs/model/listen.pml: a connection with something to read is always read.
 

@@ -102,14 +102,16 @@ listen_or_poll(
         return ears_poll(ears, items, count, nap);
     }
     memcpy(all, items, (size_t)count * sizeof *items);
-    int found = links < 0 ? 1 : ears_poll(ears, all, count + links, nap);
+    int found = links > 0 ? ears_poll(ears, all, count + links, nap)
+                          : ears_poll(ears, all, count, &(nap_t){.ms = 0});
     int error = errno;
     for (int i = 0; i < count; i++) {
-        items[i].revents = found > 0 && links > 0 ? all[i].revents : 0;
+        items[i].revents = found > 0 ? all[i].revents : 0;
     }
     listen_end(self, all + count, links);
     errno = error;
-    return found;
+    return links < 0 && found == 0 ? 1
+                                   : found; // its box may have got something
 }
 
 // wait_any waits for any word of the router, or one of the other items.

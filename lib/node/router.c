@@ -463,7 +463,7 @@ step(router_t *self, bool may_wait)
     wait = may_wait ? wait : 0;
     nap_t nap = {.ms = wait,
         .yields = self->lately >= BUSY,
-        .spin_us = self->node->limits.spin_us,
+        .spin_us = listen->on ? 0 : self->node->limits.spin_us,
         .helm = helm};
     self->lately = 0;
     if (ears_poll(ears, items, count, &nap) < 0 && zmq_errno() != EINTR) {
@@ -489,6 +489,18 @@ router_step(router_t *self, bool may_wait)
     bool goes_on = step(self, may_wait);
     helm_leave(&self->node->helm);
     return goes_on;
+}
+
+// is_left says whether there is something that only the router's thread does.
+static bool
+is_left(const router_t *self)
+{
+    bool left = self->reloads != NULL || self->flushing.count > 0;
+    for (unsigned i = 0; i < self->link_count && !left; i++) {
+        left =
+            self->links[i].broken && self->links[i].session.state == SESSION_UP;
+    }
+    return left || is_owed(self) || next_due(self) < self->wakes_ms;
 }
 
 // any_readable says whether a socket has something to read of which its descriptor
@@ -531,14 +543,16 @@ router_serve(router_t *self)
         link_flush(&self->links[i]);
     }
     ipc_flush(self);
-    return !any_readable(self) && !is_owed(self) && self->flushing.count == 0 &&
-           next_due(self) >= self->wakes_ms;
+    return !any_readable(self) && !is_left(self);
 }
 
 bool
 router_listen(router_t *self, edri_port_t *port)
 {
     self->now_ms = clock_ms();
+    if (self->wakes_ms < self->now_ms - GAP_MS) {
+        return false; // after a standstill the thread sets the clocks right first
+    }
     self->came = (lookout_for_t){0};
     self->near = port;
     for (unsigned i = 0; i < self->link_count; i++) {

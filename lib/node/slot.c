@@ -337,7 +337,7 @@ slot_give(slot_t *self, slice_t item, const envelope_t *env,
     const run_t *origin, blob_t *blob)
 {
     if (self->ipc) {
-        lookout_for_one(&self->router->came, self, 1);
+        self->router->came.others = true;
         outq_append(&self->queue, item, env, origin, blob);
         filled(self);
         return;

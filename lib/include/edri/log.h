@@ -17,8 +17,9 @@ typedef enum edri_log_level {
 
 // edri_log_fn takes one line: 'id' names the kind of message and never
 // changes, 'text' is key=value pairs without a newline.  Both are borrowed for
-// the call.  Called from any thread, never by two at once.  It must not emit or ask: a
-// line may be written while its thread does the router's work.
+// the call.  Called from any thread, never by two at once.  It must not emit or ask, nor
+// wait for a lock that a thread has while it calls the library: a line may be written
+// while its thread does the router's work.
 typedef void edri_log_fn(
     edri_log_level_t level, const char *id, const char *text, void *arg);
 

@@ -150,10 +150,10 @@ edri_err_t edri_port_poll(edri_port_t *self, int timeout_ms);
 
 // edri_port_wait is edri_port_poll that waits for file descriptors, too, as poll(2)
 // does: POLLIN and POLLOUT in 'events'; 'revents' says what is ready, with POLLERR for
-// whatever else.  Callbacks may have run when it returns, also of tunnels; it does not wait when
-// something was said in a tunnel since the last call.  timeout_ms
-// -1: for ever.  Returns EDRI_OK, EDRI_AGAIN when the time is over, EDRI_CLOSED,
-// EDRI_STATE.
+// whatever else; it may also return when nothing is.  Callbacks may have run when it
+// returns, also of tunnels; it does not wait when something was said in a tunnel since
+// the last call.  timeout_ms -1: for ever.  Returns EDRI_OK, EDRI_AGAIN when the time is
+// over, EDRI_CLOSED, EDRI_STATE.
 edri_err_t edri_port_wait(
     edri_port_t *self, struct pollfd *fds, size_t count, int timeout_ms);
 

@@ -82,6 +82,16 @@ Test(lookout, is_nobody_when_much_comes)
     cr_expect_null(self.who);
 }
 
+Test(lookout, is_nobody_when_something_comes_for_others)
+{
+    lookout_t self = {0};
+    hear(&self, &one, 1, LOOKOUT_CALM, 0);
+    cr_expect_eq(self.who, &one);
+    lookout_for_t came = {.others = true};
+    lookout_heard(&self, &came, 0);
+    cr_expect_null(self.who);
+}
+
 Test(lookout, that_was_no_good_leaves_a_pause)
 {
     lookout_t self = {0};
