@@ -94,6 +94,7 @@ typedef struct options {
     uint64_t types;       // that each demands, of scale
     uint64_t heartbeats;  // that each sends, of memory
     uint64_t outstanding; // requests at a time
+    uint64_t spin;        // us; the switch's switch.spin
     bool local;           // requests in one node
     bool alone;           // no baseline
     uint64_t open;        // tunnels at once
@@ -158,6 +159,14 @@ run_request(const options_t *options, result_t *result)
             options->outstanding > 0 ? (unsigned)options->outstanding : 1,
         .local = options->local,
         .nats = options->nats};
+    char spin_us[24];
+    (void)snprintf(spin_us, sizeof spin_us, "%" PRIu64, options->spin);
+    if (options->spin > 0 && (options->local || options->has_mode)) {
+        bench_fail("--spin is for the switch: not with --local or --mode");
+    }
+    if (options->spin > 0) {
+        (void)setenv("EDRI_SWITCH_SPIN", spin_us, 1);
+    }
     if (options->has_mode) {
         bench_mode(options->mode, options->size, options->count, result);
     } else if (ask.local && (ask.nats || ask.outstanding > 1)) {
@@ -212,7 +221,7 @@ static const struct scenario {
     {"switch", run_switch, NULL, 64, " --size --count --against --alone", 0},
     {"fanout", run_fanout, NULL, 64, " --size --count --against --nodes", 1},
     {"request", run_request, NULL, 64,
-        " --size --count --against --outstanding --local --mode", 0},
+        " --size --count --against --outstanding --spin --local --mode", 0},
     {"keys", run_keys, NULL, 64, " --size --count", 0},
     {"tunnel", run_tunnel, NULL, 65536, " --size --count --open --stopped", 0},
     {"scale", NULL, print_scale, 64, " --count --nodes --types", 2},
@@ -262,6 +271,7 @@ static const struct number {
     {"--types", offsetof(options_t, types), CROWD_TYPES_MAX},
     {"--heartbeats", offsetof(options_t, heartbeats), 1000000},
     {"--outstanding", offsetof(options_t, outstanding), 1000000},
+    {"--spin", offsetof(options_t, spin), 1000000},
 };
 
 // read_number reads an option that is a number.  Returns false when it is none, or the
@@ -336,8 +346,8 @@ usage(void)
         "           local:   --alone, without a baseline\n"
         "           switch:  --against raw|nats; --alone\n"
         "           fanout:  --against nats, --nodes N\n"
-        "           request: --against raw|nats, --outstanding N; --local; "
-        "--mode method|threads:N|processes:N|fresh[:N]\n"
+        "           request: --against raw|nats, --outstanding N, "
+        "--spin US; --local; --mode method|threads:N|processes:N|fresh[:N]\n"
         "           tunnel:  --open N, --stopped SECONDS\n"
         "       edri bench latency local|switch|fanout|request "
         "[--size BYTES] [--load PERCENT] [--seconds N] [--stall MS] [--json]\n"
