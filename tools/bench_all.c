@@ -53,7 +53,7 @@ static const row_t rows[] = {
         .bar = 1.0,
         .at_most = true,
         .latency = true},
-    {.name = "the same, switch.spin",
+    {.name = "the same, switch.spin=200",
         .arguments = "request --against nats --spin 200",
         .bar = 1.0,
         .at_most = true,
