@@ -32,7 +32,7 @@ typedef struct lookout {
     int64_t pause_ms; // nobody is made the lookout before that
 } lookout_t;
 
-// for_t is for whom something was that came.
+// lookout_for_t is for whom something was that came.
 typedef struct lookout_for {
     void *one;   // NULL: nobody who could be the lookout
     bool others; // it was for others, too

@@ -526,11 +526,10 @@ router_detach(router_t *self, const edri_port_t *port)
     }
 }
 
-bool
-router_serve(router_t *self)
+static bool
+serve(router_t *self)
 {
     slot_t *slot = NULL;
-    self->now_ms = clock_ms();
     while ((slot = noted(self)) != NULL) {
         drain_slot(self, slot);
     }
@@ -544,6 +543,13 @@ router_serve(router_t *self)
     }
     ipc_flush(self);
     return !any_readable(self) && !is_left(self);
+}
+
+bool
+router_serve(router_t *self)
+{
+    self->now_ms = clock_ms();
+    return serve(self);
 }
 
 bool
@@ -562,7 +568,7 @@ router_listen(router_t *self, edri_port_t *port)
         }
     }
     listen_heard(&self->node->listen, &self->came, self->now_ms);
-    bool all = router_serve(self);
+    bool all = serve(self);
     self->near = NULL;
     return all;
 }

@@ -14,21 +14,14 @@
 #include "node/node.h"
 #include "work.edri.h"
 
+#include "stress.h"
+
 enum {
     NODES = 2,
     ASKERS = 3,
     REQUESTS = 3000, // of each
     OPEN = 16        // at once
 };
-
-static void
-check(bool fine, const char *what)
-{
-    if (!fine) {
-        fprintf(stderr, "stress_cancel: %s\n", what);
-        exit(1);
-    }
-}
 
 static void
 ignore(const edri_answer_t *answer, const Work__Result *result, void *arg)

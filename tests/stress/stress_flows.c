@@ -23,6 +23,7 @@
 #include "shop.edri.h"
 
 #include "hub.h"
+#include "stress.h"
 
 enum {
     NODES = 2,
@@ -43,15 +44,6 @@ typedef struct site {
 
 static site_t sites[NODES];
 static atomic_ulong written;
-
-static void
-check(bool fine, const char *what)
-{
-    if (!fine) {
-        fprintf(stderr, "stress_flows: %s\n", what);
-        exit(1);
-    }
-}
 
 // ----- the switch
 

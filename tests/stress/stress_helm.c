@@ -15,8 +15,11 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "edri/edri.h"
 #include "work.edri.h"
+
+#include "stress.h"
 
 enum {
     ASKERS = 4,
@@ -27,23 +30,6 @@ enum {
     LATE_MS = 400,
     LATE_MAX = 5
 };
-
-static void
-check(bool fine, const char *what)
-{
-    if (!fine) {
-        fprintf(stderr, "stress_helm: %s\n", what);
-        exit(1);
-    }
-}
-
-static int64_t
-now_ms(void)
-{
-    struct timespec time;
-    (void)clock_gettime(CLOCK_MONOTONIC, &time);
-    return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
-}
 
 static atomic_ulong handled;
 
@@ -80,9 +66,9 @@ ask(edri_port_t *port, int i)
     Work__Job job = WORK__JOB__INIT;
     Work__Result *result = NULL;
     job.how = i % 3 == 0 ? WORK__HOW__ASK : WORK__HOW__AT_ONCE;
-    int64_t start_ms = now_ms();
+    int64_t start_ms = clock_ms();
     edri_err_t err = work_job_request(port, &job, 20000, &result);
-    late += now_ms() - start_ms > LATE_MS;
+    late += clock_ms() - start_ms > LATE_MS;
     work_job_reply_free(&result);
     return err;
 }
@@ -153,16 +139,16 @@ run_stop(edri_node_t *node)
         check(pthread_create(&askers[i], NULL, run_to_the_end, node) == 0,
             "thread");
     }
-    int64_t begin_ms = now_ms();
+    int64_t begin_ms = clock_ms();
     while (handled < 200) {
-        check(now_ms() - begin_ms < 60000, "nothing goes on");
+        check(clock_ms() - begin_ms < 60000, "nothing goes on");
         (void)sched_yield();
     }
     check(edri_node_stop(node, 60000) == EDRI_OK, "drain");
     for (int i = 0; i < ASKERS; i++) {
         pthread_join(askers[i], NULL);
     }
-    check(now_ms() - begin_ms < 60000, "a port did not end");
+    check(clock_ms() - begin_ms < 60000, "a port did not end");
     edri_node_destroy(&node);
 }
 

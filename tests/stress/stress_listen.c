@@ -5,8 +5,9 @@
 // usage: stress_listen SWITCH-PROGRAM
 //
 // It counts that they do; that while one of them works for long others are heard
-// nevertheless; that no request takes long while ports come and go; that all end while
-// the switch is killed, and when a node stops.
+// nevertheless; that waits end while somebody has the helm for long; that no request
+// takes long while ports come and go; that all end while the switch is killed, and when
+// a node stops.
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -15,15 +16,18 @@
 
 #include "base/clock.h"
 #include "edri/edri.h"
+#include "node/node.h"
 #include "work.edri.h"
 
 #include "hub.h"
+#include "stress.h"
 
 enum {
     OFTEN = 300, // both must listen
     ROUNDS = 4,  // with one that takes long
     LONG_MS = 200,
     LATE_US = 12000, // of others meanwhile: the timer has 1 ms, other clocks 20
+    HELD_MS = 1000,
     PORTS = 30,
     KILLS = 3,
     STOPS = 10
@@ -34,23 +38,6 @@ static edri_node_t *there;
 static atomic_ulong handled;
 static atomic_bool at_it; // a handler takes long
 static atomic_bool done;  // who comes and goes
-
-static void
-check(bool fine, const char *what)
-{
-    if (!fine) {
-        fprintf(stderr, "stress_listen: %s\n", what);
-        exit(1);
-    }
-}
-
-static void
-sleep_ms(long ms)
-{
-    struct timespec time = {
-        .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-    (void)nanosleep(&time, NULL);
-}
 
 static edri_err_t
 on_job(edri_task_t *task, const Work__Job *job, Work__Result *result)
@@ -186,6 +173,51 @@ others_are_heard(void)
     edri_port_destroy(&port);
 }
 
+// held_t is a helm that is not given away, as when a log sink hangs.
+typedef struct held {
+    pthread_t thread;
+    atomic_bool taken;
+    atomic_bool enough;
+} held_t;
+
+static void *
+hold_helm(void *arg)
+{
+    held_t *self = arg;
+    int64_t begin_ms = clock_ms();
+    helm_take(&here->helm);
+    self->taken = true;
+    while (!self->enough && clock_ms() - begin_ms < 2 * HELD_MS) {
+        sleep_ms(1);
+    }
+    helm_leave(&here->helm);
+    return NULL;
+}
+
+// waits_end: the lookout's do when somebody has the helm for long.
+static void
+waits_end(void)
+{
+    edri_port_t *port = edri_node_port(here);
+    held_t held = {0};
+    int64_t begin_ms = clock_ms();
+    while (!listen_is(&here->listen, port)) {
+        check(clock_ms() - begin_ms < 20000, "the port does not listen");
+        ask_calmly(port, 1);
+    }
+    check(pthread_create(&held.thread, NULL, hold_helm, &held) == 0, "thread");
+    while (!held.taken) {
+        (void)sched_yield();
+    }
+    begin_ms = clock_ms();
+    check(edri_port_poll(port, 20) == EDRI_AGAIN, "something came");
+    check(clock_ms() - begin_ms < HELD_MS, "a wait does not end");
+    held.enough = true;
+    pthread_join(held.thread, NULL);
+    ask_calmly(port, 10);
+    edri_port_destroy(&port);
+}
+
 static void *
 come_and_go(void *arg)
 {
@@ -261,6 +293,7 @@ main(int argc, char **argv)
     here = start_node("here", false);
     owners_listen();
     others_are_heard();
+    waits_end();
     switches_die();
     nodes_stop();
     edri_node_destroy(&here);

@@ -21,21 +21,14 @@
 #include "integration/reload/test_reload.h"
 #include "reload.edri.h"
 
+#include "stress.h"
+
 enum {
     RELOADS = 24,
     ACCOUNTS = 5,
     OPEN_EVENTS = 500, // of each kind
     OPEN = 8           // requests at once
 };
-
-static void
-check(bool fine, const char *what)
-{
-    if (!fine) {
-        fprintf(stderr, "stress_reload: %s\n", what);
-        exit(1);
-    }
-}
 
 // ----- what the plugin says
 

@@ -15,6 +15,8 @@
 #include "edri/edri.h"
 #include "shop.edri.h"
 
+#include "stress.h"
+
 enum {
     NODES = 2,
     WRITERS = 4,
@@ -31,15 +33,6 @@ typedef struct site {
     atomic_ulong bytes;
     atomic_ulong asked;
 } site_t;
-
-static void
-check(bool fine, const char *what)
-{
-    if (!fine) {
-        fprintf(stderr, "stress_router: %s\n", what);
-        exit(1);
-    }
-}
 
 static edri_err_t
 on_order(edri_task_t *task, const Shop__OrderPlaced *order)

@@ -21,6 +21,7 @@
 #include "tunnel.edri.h"
 
 #include "hub.h"
+#include "stress.h"
 
 enum {
     NODES = 2,
@@ -34,22 +35,6 @@ enum {
 static edri_node_t *nodes[NODES];
 static atomic_ulong messages;
 static atomic_ulong opened;
-
-static void
-check(bool fine, const char *what)
-{
-    if (!fine) {
-        fprintf(stderr, "stress_tunnels: %s\n", what);
-        exit(1);
-    }
-}
-
-static void
-sleep_ms(long ms)
-{
-    struct timespec time = {ms / 1000, ms % 1000 * 1000000};
-    (void)nanosleep(&time, NULL);
-}
 
 // ----- the acceptors
 
