@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -256,6 +257,20 @@ spin(const hub_t *hub, zmq_pollitem_t *items, int count, long wait_ms)
     return 0;
 }
 
+// huddle looks every now and then where the switch's threads should run.
+static void
+huddle(hub_t *hub, int64_t now_ms)
+{
+    if (hub->huddles) {
+        hub->huddles = false;
+        (void)(affinity_add(&hub->affinity, gettid()) &&
+               affinity_add_named(&hub->affinity, "ZMQbg/IO/0"));
+    }
+    if (affinity_due(&hub->affinity, now_ms)) {
+        affinity_look(&hub->affinity, AFFINITY_HERE, now_ms);
+    }
+}
+
 bool
 hub_step(hub_t *hub, bool may_wait)
 {
@@ -268,6 +283,7 @@ hub_step(hub_t *hub, bool may_wait)
         (void)zmq_poll(items, 2, sleep);
     }
     int64_t now = clock_ms();
+    huddle(hub, now);
     if (now - hub->now_ms > GAP_MS + wait) {
         shift(hub, now - hub->now_ms - wait);
     }
@@ -359,6 +375,7 @@ hub_new(settings_t *settings, int stop_fd)
     hub->window = (uint64_t)settings_int(settings, "switch.window");
     hub->queue_max = (size_t)settings_int(settings, "switch.queue");
     hub->spin_us = settings_int(settings, "switch.spin");
+    affinity_init(&hub->affinity);
     hub->now_ms = hub->started_ms = hub->beat_ms = clock_ms();
     hub->peers = map_new();
     hub->sessions = map_new();
@@ -389,6 +406,7 @@ hub_destroy(hub_t **hub_p)
     map_destroy(&hub->lives);
     directory_destroy(&hub->directory);
     catalog_destroy(&hub->catalog);
+    affinity_close(&hub->affinity);
     free(hub->dirty);
     free(hub->endpoint);
     if (hub->router != NULL) {
@@ -407,6 +425,7 @@ hub_run(settings_t *settings, int stop_fd)
     }
     printf("edri-switch %s listening on %s\n", hub->name, hub->endpoint);
     (void)fflush(stdout);
+    hub->huddles = settings_bool(settings, "switch.huddle");
     while (hub_step(hub, true)) {
     }
     edri_log_info("SWITCH-STOPPED", "frames=%llu dropped=%llu malformed=%llu",

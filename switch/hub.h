@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <zmq.h>
 
+#include "base/affinity.h"
 #include "base/map.h"
 #include "base/settings.h"
 #include "catalog.h"
@@ -107,7 +108,9 @@ typedef struct hub {
     size_t peers_max;
     uint64_t window;
     size_t queue_max;
-    int64_t spin_us; // before it sleeps
+    int64_t spin_us;     // before it sleeps
+    bool huddles;        // its threads may, and it has not looked for them yet
+    affinity_t affinity; // of this thread and libzmq's
     int64_t now_ms;
     int64_t started_ms;
     int64_t beat_ms; // next round of heartbeats

@@ -17,6 +17,10 @@ const setting_row_t switch_rows[] = {
     {"switch.spin", SETTING_INT, "0", 0, 1000000, "us",
         "So long the switch looks again before it sleeps: frames go on sooner "
         "where a processor is left for it. 0: it sleeps at once."},
+    {"switch.huddle", SETTING_BOOL, "yes", 0, 0, "",
+        "Whether the switch's threads share a processor while there is little "
+        "to do, so that no other has to wake for it. They are left alone when "
+        "somebody else has tied them to processors."},
     {"link.heartbeat", SETTING_DURATION, "1s", 10, 60000, "ms",
         "Between two heartbeats to each node."},
     {"gone.closed", SETTING_DURATION, "6s", 10, 3600000, "ms",

@@ -155,6 +155,7 @@ open_socket(link_t *self)
     self->generation = 0;
     self->shake = SHAKE_NONE;
     self->broken = false;
+    self->fd = -1;
     self->opened = ++self->router->sessions;
     self->socket = zmq_socket(self->router->node->zmq, ZMQ_DEALER);
     int linger = 0;
@@ -324,6 +325,9 @@ link_read(link_t *self)
             break;
         }
         messages++;
+        if (self->fd < 0) {
+            self->fd = zmq_msg_get(&parts[0], ZMQ_SRCFD);
+        }
         if (too_many) {
             link_end(self, "too many parts");
             open = false;

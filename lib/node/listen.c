@@ -17,14 +17,16 @@
 void
 listen_init(listen_t *self)
 {
-    *self = (listen_t){.timer_fd = -1};
+    *self = (listen_t){.timer_fd = -1, .heard_fd = -1, .searched = true};
+    affinity_init(&self->affinity);
     atomic_init(&self->who, NULL);
     atomic_init(&self->set, 0);
 }
 
 void
-listen_open(listen_t *self)
+listen_open(listen_t *self, bool huddles)
 {
+    self->searched = !huddles;
     self->timer_fd =
         timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 }
@@ -35,6 +37,7 @@ listen_close(listen_t *self)
     if (self->timer_fd >= 0) {
         (void)close(self->timer_fd);
     }
+    affinity_close(&self->affinity);
 }
 
 // ----- who has the helm
@@ -47,6 +50,7 @@ name_lookout(listen_t *self)
     if (who != atomic_load_explicit(&self->who, memory_order_relaxed)) {
         self->on = false;
         atomic_store(&self->who, who);
+        affinity_end(&self->affinity);
     }
 }
 
@@ -72,6 +76,23 @@ listen_forget(listen_t *self, const edri_port_t *port, int64_t now_ms)
     }
     if (self->lookout.likely == port) { // another may get its address
         self->lookout.likely = NULL;
+    }
+}
+
+void
+listen_tend(router_t *router)
+{
+    listen_t *self = &router->node->listen;
+    if (atomic_load_explicit(&self->who, memory_order_relaxed) == NULL) {
+        return;
+    }
+    if (!self->searched) { // the thread has its name by now
+        self->searched = true;
+        (void)affinity_add_named(&self->affinity, router->node->io_thread);
+    }
+    if (affinity_due(&self->affinity, router->now_ms)) {
+        affinity_look(
+            &self->affinity, affinity_incoming(self->heard_fd), router->now_ms);
     }
 }
 
@@ -145,13 +166,14 @@ fill(router_t *router, zmq_pollitem_t *items)
     return count;
 }
 
-int
-listen_begin(edri_port_t *port, zmq_pollitem_t *items)
+void
+listen_begin(edri_port_t *port, zmq_pollitem_t *items, listen_wait_t *wait)
 {
     helm_t *helm = &port->node->helm;
     listen_t *self = &port->node->listen;
+    *wait = (listen_wait_t){.items = items, .stay.cpu = -1};
     if (!helm_take_soon(helm)) {
-        return 0; // it counts as awake, so that the thread will listen
+        return; // it counts as awake, so that the thread will listen
     }
     int count = helm->router != NULL && self->lookout.who == port
                     ? fill(helm->router, items)
@@ -164,27 +186,30 @@ listen_begin(edri_port_t *port, zmq_pollitem_t *items)
         uint64_t turn = atomic_load(&port->turn);
         atomic_store(&port->turn, turn + turn % 2);
     }
+    int cpu = count > 0 ? affinity_cpu(&self->affinity) : -1;
     bool quiet = helm_sleep(helm);
     if (begins || !quiet) {
         helm_wake(helm);
     }
-    return count;
+    wait->count = count;
+    affinity_stay(&wait->stay, cpu);
 }
 
 void
-listen_end(edri_port_t *port, const zmq_pollitem_t *items, int count)
+listen_end(edri_port_t *port, listen_wait_t *wait)
 {
     helm_t *helm = &port->node->helm;
     listen_t *self = &port->node->listen;
-    bool any = count < 0;
-    if (count > 0) {
+    bool any = wait->count < 0;
+    affinity_leave(&wait->stay);
+    if (wait->count > 0) {
         uint64_t turn = atomic_fetch_add(&port->turn, 1) + 1;
         if (listen_is(self, port) && atomic_load(&self->set) == 0) {
             set_timer(self, turn);
         }
     }
-    for (int i = 0; i < count && !any; i++) {
-        any = items[i].revents != 0;
+    for (int i = 0; i < wait->count && !any; i++) {
+        any = wait->items[i].revents != 0;
     }
     if (!any) {
         return;

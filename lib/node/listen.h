@@ -20,6 +20,10 @@
 // the router's thread next has something to do, link.heartbeat at most.
 //
 // docs/model/listen.pml: a connection with something to read is always read.
+//
+// While there is a lookout, libzmq's thread and it may huddle on one processor
+// (base/huddle.h), the lookout only while it sleeps: what its owner calls, and threads
+// that it starts, run wherever they may.
 
 #ifndef NODE_LISTEN_H
 #define NODE_LISTEN_H
@@ -29,6 +33,7 @@
 #include <stdint.h>
 #include <zmq.h>
 
+#include "base/affinity.h"
 #include "core/lookout.h"
 
 typedef struct edri_port edri_port_t;
@@ -37,7 +42,10 @@ struct router;
 typedef struct listen {
     // by who has the helm
     lookout_t lookout;
-    bool on; // the lookout listens, the router's thread does not
+    bool on;             // the lookout listens, the router's thread does not
+    affinity_t affinity; // of libzmq's thread
+    bool searched;       // for that
+    int heard_fd;        // the connection that was read last
     // by all
     _Atomic(edri_port_t *) who; // the lookout
     atomic_uint_fast64_t
@@ -46,15 +54,18 @@ typedef struct listen {
 } listen_t;
 
 // listen_init; listen_open makes the timer, without which there is no lookout;
-// listen_close ends it.
+// listen_close ends it.  huddles: whether threads may.
 void listen_init(listen_t *self);
-void listen_open(listen_t *self);
+void listen_open(listen_t *self, bool huddles);
 void listen_close(listen_t *self);
 
 // ----- for who has the helm
 
 // listen_heard notes what has come from the connections, all at once.
 void listen_heard(listen_t *self, const lookout_for_t *came, int64_t now_ms);
+
+// listen_tend looks where threads should run, every now and then.
+void listen_tend(struct router *router);
 
 // listen_rang is called by the router's thread when the timer has rung.
 void listen_rang(struct router *router);
@@ -68,6 +79,13 @@ void listen_forget(listen_t *self, const edri_port_t *port, int64_t now_ms);
 
 // ----- for the owner of a port, without the helm
 
+// listen_wait_t is one wait of the lookout.
+typedef struct listen_wait {
+    zmq_pollitem_t *items; // the connections
+    int count; // 0: it is no lookout; -1: something has come already
+    affinity_stay_t stay;
+} listen_wait_t;
+
 // listen_is says whether the port is the lookout.
 static inline bool
 listen_is(const listen_t *self, const edri_port_t *port)
@@ -76,12 +94,13 @@ listen_is(const listen_t *self, const edri_port_t *port)
 }
 
 // listen_begin fills in, behind what its owner waits for itself, the descriptors of the
-// connections, LINKS_MAX at most, and returns how many; 0: it is no lookout; -1:
-// listen_end must be called at once, there is something.
-int listen_begin(edri_port_t *port, zmq_pollitem_t *items);
+// connections, LINKS_MAX at most.  Where something has come already, listen_end must be
+// called at once.
+void listen_begin(
+    edri_port_t *port, zmq_pollitem_t *items, listen_wait_t *wait);
 
 // listen_end ends listening, and handles what has come there.  The owner looks into its
 // box then: nobody rings for that.
-void listen_end(edri_port_t *port, const zmq_pollitem_t *items, int count);
+void listen_end(edri_port_t *port, listen_wait_t *wait);
 
 #endif

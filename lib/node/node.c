@@ -248,6 +248,7 @@ read_limits(edri_node_t *self)
         .link_queue = (size_t)settings_int(settings, "node.link_queue"),
         .retain = (size_t)settings_int(settings, "node.retain"),
         .spin_us = (unsigned)settings_int(settings, "node.spin"),
+        .huddles = settings_bool(settings, "node.huddle"),
         .letters = (size_t)settings_int(settings, "node.letters"),
         .probe_ms = settings_int(settings, "health.probe"),
         .slow_ms = settings_int(settings, "health.slow"),
@@ -352,6 +353,17 @@ stop_threads(edri_node_t *self)
     }
 }
 
+// name_threads gives libzmq's threads of this node names of their own.
+static void
+name_threads(edri_node_t *self)
+{
+    static atomic_int nodes;
+    int number = atomic_fetch_add(&nodes, 1) % 1000 + 1;
+    (void)zmq_ctx_set(self->zmq, ZMQ_THREAD_NAME_PREFIX, number);
+    (void)snprintf(
+        self->io_thread, sizeof self->io_thread, "%d/ZMQbg/IO/0", number);
+}
+
 edri_err_t
 node_open(edri_node_t *self)
 {
@@ -363,6 +375,7 @@ node_open(edri_node_t *self)
     }
     (void)zmq_ctx_set(self->zmq, ZMQ_MAX_SOCKETS, SOCKETS_MAX);
     (void)zmq_ctx_set(self->zmq, ZMQ_BLOCKY, 0);
+    name_threads(self);
     self->pipe = zmq_socket(self->zmq, ZMQ_PAIR);
     int zero = 0;
     if (self->pipe == NULL ||

@@ -29,6 +29,7 @@ typedef struct limits {
     size_t link_queue;      // bytes for one manager of another node
     size_t retain;          // bytes of one retained type
     unsigned spin_us;       // before a thread sleeps
+    bool huddles;           // threads stay on one processor at times
     size_t letters;         // bytes of all dead letters
     int64_t probe_ms;       // between two probes of a manager
     int64_t slow_ms;        // without an answer or progress it is slow,
@@ -62,7 +63,8 @@ struct edri_node {
     const char *name; // "" for a guest
     uint64_t life;
     limits_t limits;
-    void *zmq; // the context: inproc names are its own
+    void *zmq;          // the context: inproc names are its own
+    char io_thread[16]; // libzmq's thread that moves its bytes
     // shared between threads
     shared_map_t *types; // type id → typeref_t
     char *program;       // the file of this program

@@ -93,25 +93,26 @@ listen_or_poll(
 {
     ear_t *ears[EARS_MAX] = {&self->ear};
     zmq_pollitem_t all[EARS_MAX];
-    int links = 0;
+    listen_wait_t wait = {.count = 0};
     if (nap->ms != 0 && count <= EARS_MAX - LINKS_MAX &&
         listen_is(&self->node->listen, self)) {
-        links = listen_begin(self, all + count);
+        listen_begin(self, all + count, &wait);
     }
-    if (links == 0) {
+    if (wait.count == 0) {
         return ears_poll(ears, items, count, nap);
     }
     memcpy(all, items, (size_t)count * sizeof *items);
-    int found = links > 0 ? ears_poll(ears, all, count + links, nap)
-                          : ears_poll(ears, all, count, &(nap_t){.ms = 0});
+    int found = wait.count > 0 ? ears_poll(ears, all, count + wait.count, nap)
+                               : ears_poll(ears, all, count, &(nap_t){.ms = 0});
     int error = errno;
     for (int i = 0; i < count; i++) {
         items[i].revents = found > 0 ? all[i].revents : 0;
     }
-    listen_end(self, all + count, links);
+    listen_end(self, &wait);
     errno = error;
-    return links < 0 && found == 0 ? 1
-                                   : found; // its box may have got something
+    return wait.count < 0 && found == 0
+               ? 1
+               : found; // its box may have got something
 }
 
 // wait_any waits for any word of the router, or one of the other items.

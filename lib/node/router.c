@@ -426,6 +426,7 @@ pass(router_t *self, zmq_pollitem_t *items, const unsigned *links, int count)
         link_flush(&self->links[i]);
     }
     ipc_flush(self);
+    listen_tend(self);
     finish_flushes(self);
     drain_check(self);
 }
@@ -564,10 +565,13 @@ router_listen(router_t *self, edri_port_t *port)
     for (unsigned i = 0; i < self->link_count; i++) {
         if (self->links[i].socket != NULL) {
             ear_touch(&self->links[i].ear);
-            (void)link_read(&self->links[i]);
+            if (link_read(&self->links[i]) > 0) {
+                self->node->listen.heard_fd = self->links[i].fd;
+            }
         }
     }
     listen_heard(&self->node->listen, &self->came, self->now_ms);
+    listen_tend(self);
     bool all = serve(self);
     self->near = NULL;
     return all;
@@ -641,7 +645,7 @@ run_router(void *arg)
     thread_name("router");
     helm_open(&self->node->helm);
     if (!self->node->helm.deaf) {
-        listen_open(&self->node->listen);
+        listen_open(&self->node->listen, self->node->limits.huddles);
     }
     if (router_open(self) == EDRI_OK) {
         while (router_step(self, true)) {

@@ -530,6 +530,7 @@ struct link {
     char *endpoint;
     void *socket; // DEALER; NULL: no session
     ear_t ear;    // its
+    int fd;       // its connection's, once something has come; -1: unknown
     session_t session;
     handshake_t shake;
     uint64_t generation; // of the newest Demand

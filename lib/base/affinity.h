@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+// base/affinity.h - on which processors threads run: Linux's part of base/huddle.h.
+//
+// Whoever else sets where a thread may run has the last word: what it set is not undone,
+// and the thread is left alone from then on.
+
+#ifndef BASE_AFFINITY_H
+#define BASE_AFFINITY_H
+
+#include <sched.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/huddle.h"
+
+#define AFFINITY_THREADS 2
+
+// Instead of a processor: where the caller runs.
+#define AFFINITY_HERE (-2)
+
+// affinity_stay_t keeps one thread on one processor for a while.
+typedef struct affinity_stay {
+    cpu_set_t before; // where it may run else
+    int cpu;          // -1: it is not kept anywhere
+} affinity_stay_t;
+
+// affinity_t are threads of this process that may huddle.  One thread at a time may call
+// these functions.
+typedef struct affinity {
+    huddle_t huddle;
+    struct {
+        pid_t id;
+        int stat_fd; // what the kernel counts of it
+        affinity_stay_t stay;
+    } threads[AFFINITY_THREADS];
+    unsigned count;
+    cpu_set_t allowed; // where all of them may run
+    int64_t looked_ms;
+    bool off; // there is only one processor, or somebody else decides
+} affinity_t;
+
+// affinity_init begins with no thread; affinity_close forgets all, which stay where they
+// are.
+void affinity_init(affinity_t *self);
+void affinity_close(affinity_t *self);
+
+// affinity_add adds a thread of this process.  affinity_add_named looks for one by its
+// name (16 bytes at most, as the kernel keeps them).  Return false when there is no such
+// thread, or the kernel does not count its turns: then none will ever huddle.
+bool affinity_add(affinity_t *self, pid_t thread);
+bool affinity_add_named(affinity_t *self, const char *name);
+
+// affinity_due says whether it is time for a look.
+static inline bool
+affinity_due(const affinity_t *self, int64_t now_ms)
+{
+    return !self->off && now_ms - self->looked_ms >= HUDDLE_LOOK_MS;
+}
+
+// affinity_look looks how the threads do, and has them huddle on 'cpu' or lets them go
+// (base/huddle.h), AFFINITY_HERE: or where this thread runs.  Some microseconds.
+void affinity_look(affinity_t *self, int cpu, int64_t now_ms);
+
+// affinity_end lets them go at once.
+void affinity_end(affinity_t *self);
+
+// affinity_cpu says where they huddle; -1: nowhere.
+static inline int
+affinity_cpu(const affinity_t *self)
+{
+    return self->huddle.cpu;
+}
+
+// affinity_incoming says on which processor the last packet of a connection arrived; -1:
+// unknown, or fd is none.
+int affinity_incoming(int fd);
+
+// affinity_stay keeps the calling thread on a processor (-1: nowhere) until
+// affinity_leave: for a sleep, so that it wakes there.
+void affinity_stay(affinity_stay_t *self, int cpu);
+void affinity_leave(affinity_stay_t *self);
+
+#endif

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+// base/huddle.h - when threads that hand over to each other stay on one processor.
+//
+// DESIGN
+// A thread that wakes another and then sleeps needs no second processor, but the kernel
+// gives it one: the first is still busy.  A processor that sleeps takes long to wake (5
+// us, in a virtual machine 25 and more), and a request has a dozen such hand-overs.  So
+// while there is little to do, and it comes in steps, the threads huddle on one
+// processor.  What that costs is waiting for it, which the kernel counts: threads that
+// wait longer than a wake-up would have taken are let go, and left alone for a while,
+// longer each time.  So are threads that have much to do: they run side by side.
+//
+// Which processor: that on which what they read arrives, as with receive flow steering
+// the other way round (Documentation/networking/scaling.rst of Linux, SO_INCOMING_CPU in
+// socket(7)).  On one host the two ends of a connection meet there.
+//
+// Pure: the caller measures, and moves the threads.
+
+#ifndef BASE_HUDDLE_H
+#define BASE_HUDDLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+// Between two looks, at least.
+#define HUDDLE_LOOK_MS 10
+
+// So many looks in a row have seen little to do, and the same processor.
+#define HUDDLE_CALM 4
+
+// Little is less than this part of one processor in percent, much is more than that.
+#define HUDDLE_LITTLE 40
+#define HUDDLE_MUCH   60
+
+// A thread's turns in one look; with fewer there is nothing to gain.
+#define HUDDLE_TURNS 4
+
+// To wait so long for a turn, on an average, is long.
+#define HUDDLE_WAIT_NS 50000
+
+// So many looks in a row have seen long waits, or another place to meet.
+#define HUDDLE_SURE 3
+
+// How long they are left alone then: doubled each time, unless they had huddled for ten
+// times as long before.
+#define HUDDLE_PAUSE_MS     1000
+#define HUDDLE_PAUSE_MAX_MS 64000
+
+typedef struct huddle_seen {
+    uint64_t ran_ns; // all threads together, since they began
+    uint64_t waited_ns;
+    uint64_t turns;
+    int cpu; // where they should meet; -1: nobody knows
+} huddle_seen_t;
+
+// huddle_t begins with huddle_init.
+typedef struct huddle {
+    int cpu; // where they stay; -1: wherever the kernel likes
+    huddle_seen_t last;
+    int64_t last_ms; // 0: it has not looked yet
+    int64_t since_ms;
+    int64_t until_ms; // they are left alone
+    int64_t pause_ms; // for how long, the last time
+    unsigned calm;
+    unsigned late;
+    unsigned moved;
+} huddle_t;
+
+void huddle_init(huddle_t *self);
+
+// huddle_look judges what was seen since the last look, and returns self->cpu.
+int huddle_look(huddle_t *self, const huddle_seen_t *seen, int64_t now_ms);
+
+// huddle_end lets them go.
+void huddle_end(huddle_t *self);
+
+#endif
