@@ -261,11 +261,6 @@ spin(const hub_t *hub, zmq_pollitem_t *items, int count, long wait_ms)
 static void
 huddle(hub_t *hub, int64_t now_ms)
 {
-    if (hub->huddles) {
-        hub->huddles = false;
-        (void)(affinity_add(&hub->affinity, gettid()) &&
-               affinity_add_named(&hub->affinity, "ZMQbg/IO/0"));
-    }
     if (affinity_due(&hub->affinity, now_ms)) {
         affinity_look(&hub->affinity, AFFINITY_HERE, now_ms);
     }
@@ -425,7 +420,10 @@ hub_run(settings_t *settings, int stop_fd)
     }
     printf("edri-switch %s listening on %s\n", hub->name, hub->endpoint);
     (void)fflush(stdout);
-    hub->huddles = settings_bool(settings, "switch.huddle");
+    if (settings_bool(settings, "switch.huddle") && hub->spin_us == 0) {
+        affinity_add(&hub->affinity, gettid());
+        affinity_want(&hub->affinity, "ZMQbg/IO/0");
+    }
     while (hub_step(hub, true)) {
     }
     edri_log_info("SWITCH-STOPPED", "frames=%llu dropped=%llu malformed=%llu",

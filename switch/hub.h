@@ -109,7 +109,6 @@ typedef struct hub {
     uint64_t window;
     size_t queue_max;
     int64_t spin_us;     // before it sleeps
-    bool huddles;        // its threads may, and it has not looked for them yet
     affinity_t affinity; // of this thread and libzmq's
     int64_t now_ms;
     int64_t started_ms;

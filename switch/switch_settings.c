@@ -19,8 +19,7 @@ const setting_row_t switch_rows[] = {
         "where a processor is left for it. 0: it sleeps at once."},
     {"switch.huddle", SETTING_BOOL, "yes", 0, 0, "",
         "Whether the switch's threads share a processor while there is little "
-        "to do, so that no other has to wake for it. They are left alone when "
-        "somebody else has tied them to processors."},
+        "to do, so that no other has to wake for it. Not with switch.spin."},
     {"link.heartbeat", SETTING_DURATION, "1s", 10, 60000, "ms",
         "Between two heartbeats to each node."},
     {"gone.closed", SETTING_DURATION, "6s", 10, 3600000, "ms",

@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,10 +16,24 @@
 
 // ----- one thread
 
-// stay keeps a thread on a processor; 0: the caller.  Returns false when it may not run
+// everywhere says whether a thread may run on every processor that there is.
+static bool
+everywhere(const cpu_set_t *its)
+{
+    static atomic_int
+        all; // 0: nobody has asked; one answer is as good as another
+    int count = atomic_load_explicit(&all, memory_order_relaxed);
+    if (count == 0) {
+        count = (int)sysconf(_SC_NPROCESSORS_ONLN);
+        atomic_store_explicit(&all, count, memory_order_relaxed);
+    }
+    return CPU_COUNT(its) >= count;
+}
+
+// keep keeps a thread on a processor; 0: the caller.  Returns false when it may not run
 // there, or nowhere else.
 static bool
-stay(affinity_stay_t *self, pid_t thread, int cpu)
+keep(affinity_stay_t *self, pid_t thread, int cpu)
 {
     cpu_set_t one;
     self->cpu = -1;
@@ -35,9 +50,9 @@ stay(affinity_stay_t *self, pid_t thread, int cpu)
     return self->cpu >= 0;
 }
 
-// leave lets it go.  Returns false when somebody else has done so meanwhile.
+// release lets it go.  Returns false when somebody else has done so meanwhile.
 static bool
-leave(affinity_stay_t *self, pid_t thread)
+release(affinity_stay_t *self, pid_t thread)
 {
     cpu_set_t now;
     int cpu = self->cpu;
@@ -45,21 +60,31 @@ leave(affinity_stay_t *self, pid_t thread)
     if (cpu < 0) {
         return true;
     }
-    return sched_getaffinity(thread, sizeof now, &now) == 0 &&
-           CPU_ISSET(cpu, &now) && CPU_COUNT(&now) == 1 &&
-           sched_setaffinity(thread, sizeof self->before, &self->before) == 0;
+    if (sched_getaffinity(thread, sizeof now, &now) != 0) {
+        return false;
+    }
+    if (!CPU_ISSET(cpu, &now) || CPU_COUNT(&now) != 1) {
+        // The kernel may still know what we asked for, for when that processor comes
+        // back into its cpuset: now it forgets.
+        (void)sched_setaffinity(thread, sizeof now, &now);
+        return false;
+    }
+    if (everywhere(&self->before)) { // processors that come later are its, too
+        memset(&self->before, 0xff, sizeof self->before);
+    }
+    return sched_setaffinity(thread, sizeof self->before, &self->before) == 0;
 }
 
 void
 affinity_stay(affinity_stay_t *self, int cpu)
 {
-    (void)stay(self, 0, cpu);
+    (void)keep(self, 0, cpu);
 }
 
 void
 affinity_leave(affinity_stay_t *self)
 {
-    (void)leave(self, 0);
+    (void)release(self, 0);
 }
 
 int
@@ -74,13 +99,14 @@ affinity_incoming(int fd)
     return cpu;
 }
 
-// ----- threads that huddle
+// ----- which threads
 
 void
 affinity_init(affinity_t *self)
 {
-    *self = (affinity_t){.off = true};
+    *self = (affinity_t){.count = 0};
     huddle_init(&self->huddle);
+    memset(&self->allowed, 0xff, sizeof self->allowed);
 }
 
 void
@@ -92,7 +118,8 @@ affinity_close(affinity_t *self)
     affinity_init(self);
 }
 
-// read_turns adds what the kernel counts of a thread (proc(5), schedstat).
+// read_turns adds what the kernel counts of a thread (proc(5), schedstat).  Returns false
+// when it has had no turn: then it does not count.
 static bool
 read_turns(int fd, huddle_seen_t *seen)
 {
@@ -106,7 +133,7 @@ read_turns(int fd, huddle_seen_t *seen)
     seen->ran_ns += ran_ns;
     seen->waited_ns += waited_ns;
     seen->turns += turns;
-    return turns > 0; // it had one at least
+    return turns > 0;
 }
 
 // allow takes note of where a thread may run.  Returns false if that leaves no choice.
@@ -117,33 +144,45 @@ allow(affinity_t *self, pid_t thread)
     if (sched_getaffinity(thread, sizeof its, &its) != 0) {
         return false;
     }
-    if (self->count > 0) {
-        CPU_AND(&its, &its, &self->allowed);
-    }
-    self->allowed = its;
-    return CPU_COUNT(&its) > 1;
+    CPU_AND(&self->allowed, &self->allowed, &its);
+    return CPU_COUNT(&self->allowed) > 1;
 }
 
-bool
-affinity_add(affinity_t *self, pid_t thread)
+static void
+add(affinity_t *self, pid_t thread, bool kept)
 {
     char path[64];
     huddle_seen_t seen = {0};
+    if (self->off || self->count == AFFINITY_THREADS ||
+        (kept && !allow(self, thread))) {
+        self->off = true;
+        return;
+    }
     (void)snprintf(
         path, sizeof path, "/proc/self/task/%d/schedstat", (int)thread);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    self->off = self->count == AFFINITY_THREADS || fd < 0 ||
-                !read_turns(fd, &seen) || !allow(self, thread);
-    if (self->off) {
-        if (fd >= 0) {
-            (void)close(fd);
-        }
-        return false;
+    if (fd < 0 || !read_turns(fd, &seen)) {
+        self->off = true;
+        (void)(fd >= 0 && close(fd));
+        return;
     }
     self->threads[self->count].id = thread;
     self->threads[self->count].stat_fd = fd;
+    self->threads[self->count].kept = kept;
     self->threads[self->count++].stay.cpu = -1;
-    return true;
+    affinity_end(self);
+}
+
+void
+affinity_add(affinity_t *self, pid_t thread)
+{
+    add(self, thread, true);
+}
+
+void
+affinity_want(affinity_t *self, const char *name)
+{
+    (void)snprintf(self->wanted, sizeof self->wanted, "%s", name);
 }
 
 static bool
@@ -161,68 +200,123 @@ is_named(const char *task, const char *name)
     return strcmp(comm, name) == 0;
 }
 
-bool
-affinity_add_named(affinity_t *self, const char *name)
+// add_wanted adds the thread that is wanted by its name.
+static void
+add_wanted(affinity_t *self)
 {
     DIR *tasks = opendir("/proc/self/task");
     const struct dirent *entry = NULL;
     pid_t found = 0;
-    while (tasks != NULL && found == 0 && (entry = readdir(tasks)) != NULL) {
-        found = is_named(entry->d_name, name)
-                    ? (pid_t)strtol(entry->d_name, NULL, 10)
-                    : 0;
+    unsigned count = 0;
+    while (tasks != NULL && (entry = readdir(tasks)) != NULL) {
+        if (entry->d_name[0] != '.' && is_named(entry->d_name, self->wanted)) {
+            found = (pid_t)strtol(entry->d_name, NULL, 10);
+            count++;
+        }
     }
     if (tasks != NULL) {
         (void)closedir(tasks);
     }
-    self->off = true;
-    return found > 0 && affinity_add(self, found);
+    self->wanted[0] = '\0';
+    self->off = count != 1; // of two nobody knows which is ours
+    if (!self->off) {
+        add(self, found, true);
+    }
 }
 
-// move has the threads huddle on a processor, or lets them go.
+void
+affinity_count(affinity_t *self, pid_t thread)
+{
+    add(self, thread, false);
+}
+
+bool
+affinity_counts(const affinity_t *self)
+{
+    bool any = false;
+    for (unsigned i = 0; i < self->count; i++) {
+        any = any || !self->threads[i].kept;
+    }
+    return any;
+}
+
+void
+affinity_uncount(affinity_t *self)
+{
+    unsigned count = 0;
+    affinity_end(self);
+    for (unsigned i = 0; i < self->count; i++) {
+        if (self->threads[i].kept) {
+            self->threads[count++] = self->threads[i];
+        } else {
+            (void)close(self->threads[i].stat_fd);
+        }
+    }
+    self->count = count;
+}
+
+// ----- what they do
+
+// scatter lets them go.
 static void
-move(affinity_t *self, int cpu)
+scatter(affinity_t *self)
 {
     for (unsigned i = 0; i < self->count; i++) {
-        bool fine = leave(&self->threads[i].stay, self->threads[i].id);
+        bool fine = release(&self->threads[i].stay, self->threads[i].id);
         self->off = self->off || !fine;
     }
-    for (unsigned i = 0; cpu >= 0 && i < self->count && !self->off; i++) {
-        self->off = !stay(&self->threads[i].stay, self->threads[i].id, cpu);
+    edri_log_debug("HUDDLE", "cpu=none%s",
+        self->off ? " reason=\"another sets where they run\"" : "");
+}
+
+// gather keeps them on a processor.
+static void
+gather(affinity_t *self, int cpu)
+{
+    for (unsigned i = 0; i < self->count && !self->off; i++) {
+        self->off = self->threads[i].kept &&
+                    !keep(&self->threads[i].stay, self->threads[i].id, cpu);
     }
-    if (self->off && cpu >= 0) {
-        huddle_end(&self->huddle);
-        move(self, -1);
-        return;
+    edri_log_debug("HUDDLE", "cpu=%d", cpu);
+    if (self->off) {
+        affinity_end(self);
     }
-    edri_log_debug("HUDDLE", "cpu=%d threads=%u allowed=%s", cpu, self->count,
-        self->off ? "no" : "yes");
 }
 
 void
 affinity_look(affinity_t *self, int cpu, int64_t now_ms)
 {
-    if (cpu == AFFINITY_HERE) { // or was when they began to be calm
-        bool settled = self->huddle.cpu >= 0 || self->huddle.calm > 0;
-        cpu = settled ? self->huddle.last.cpu : sched_getcpu();
+    self->looked_ms = now_ms;
+    if (self->wanted[0] != '\0') {
+        add_wanted(self);
     }
-    bool may = cpu >= 0 && cpu < CPU_SETSIZE && CPU_ISSET(cpu, &self->allowed);
-    huddle_seen_t seen = {.cpu = may ? cpu : -1};
+    if (self->off) {
+        return;
+    }
+    huddle_seen_t seen = {.free = cpu == AFFINITY_HERE};
     for (unsigned i = 0; i < self->count; i++) {
         (void)read_turns(self->threads[i].stat_fd, &seen);
     }
+    cpu = seen.free ? sched_getcpu() : cpu;
+    bool may = cpu >= 0 && cpu < CPU_SETSIZE && CPU_ISSET(cpu, &self->allowed);
+    seen.cpu = may ? cpu : -1;
     int before = self->huddle.cpu;
-    self->looked_ms = now_ms;
-    if (huddle_look(&self->huddle, &seen, now_ms) != before) {
-        move(self, self->huddle.cpu);
+    if (huddle_look(&self->huddle, &seen, now_ms) == before) {
+        return;
+    }
+    if (before >= 0) {
+        scatter(self);
+    } else {
+        gather(self, self->huddle.cpu);
     }
 }
 
 void
 affinity_end(affinity_t *self)
 {
-    if (self->huddle.cpu >= 0) {
-        huddle_end(&self->huddle);
-        move(self, -1);
+    bool huddled = self->huddle.cpu >= 0;
+    huddle_end(&self->huddle);
+    if (huddled) {
+        scatter(self);
     }
 }

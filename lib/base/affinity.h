@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // base/affinity.h - on which processors threads run: Linux's part of base/huddle.h.
 //
-// Whoever else sets where a thread may run has the last word: what it set is not undone,
-// and the thread is left alone from then on.
+// Whoever else sets where a thread may run has the last word: what it set is not undone.
+// A thread that is kept on a processor is not woken elsewhere, nor does the kernel move
+// it; what it starts would be kept there, too.
 
 #ifndef BASE_AFFINITY_H
 #define BASE_AFFINITY_H
@@ -16,7 +17,7 @@
 
 #define AFFINITY_THREADS 2
 
-// Instead of a processor: where the caller runs.
+// Instead of a processor: where the caller runs, or they are already.
 #define AFFINITY_HERE (-2)
 
 // affinity_stay_t keeps one thread on one processor for a while.
@@ -32,34 +33,44 @@ typedef struct affinity {
     struct {
         pid_t id;
         int stat_fd; // what the kernel counts of it
+        bool kept;   // while they huddle; else it is only counted
         affinity_stay_t stay;
     } threads[AFFINITY_THREADS];
     unsigned count;
-    cpu_set_t allowed; // where all of them may run
+    char wanted[16];   // a thread of this name is to be added; "": none
+    cpu_set_t allowed; // where all that are kept may run
     int64_t looked_ms;
-    bool off; // there is only one processor, or somebody else decides
+    bool off; // it cannot be done
 } affinity_t;
 
-// affinity_init begins with no thread; affinity_close forgets all, which stay where they
-// are.
+// affinity_init begins without threads: none ever huddle.  affinity_close forgets all,
+// wherever they are kept.
 void affinity_init(affinity_t *self);
 void affinity_close(affinity_t *self);
 
-// affinity_add adds a thread of this process.  affinity_add_named looks for one by its
-// name (16 bytes at most, as the kernel keeps them).  Return false when there is no such
-// thread, or the kernel does not count its turns: then none will ever huddle.
-bool affinity_add(affinity_t *self, pid_t thread);
-bool affinity_add_named(affinity_t *self, const char *name);
+// affinity_add adds a thread of this process that is kept while they huddle,
+// affinity_want the only one of a name (15 characters at most), for which the next look
+// looks, affinity_count one that is only counted.  When there is no such thread, the
+// kernel does not count its turns, or it has one processor only, they never huddle.
+void affinity_add(affinity_t *self, pid_t thread);
+void affinity_want(affinity_t *self, const char *name);
+void affinity_count(affinity_t *self, pid_t thread);
+
+// affinity_counts says whether a thread is only counted; affinity_uncount forgets those,
+// and lets all go.
+bool affinity_counts(const affinity_t *self);
+void affinity_uncount(affinity_t *self);
 
 // affinity_due says whether it is time for a look.
 static inline bool
 affinity_due(const affinity_t *self, int64_t now_ms)
 {
-    return !self->off && now_ms - self->looked_ms >= HUDDLE_LOOK_MS;
+    return !self->off && (self->count > 0 || self->wanted[0] != '\0') &&
+           now_ms - self->looked_ms >= HUDDLE_LOOK_MS;
 }
 
 // affinity_look looks how the threads do, and has them huddle on 'cpu' or lets them go
-// (base/huddle.h), AFFINITY_HERE: or where this thread runs.  Some microseconds.
+// (base/huddle.h).  Some microseconds.
 void affinity_look(affinity_t *self, int cpu, int64_t now_ms);
 
 // affinity_end lets them go at once.

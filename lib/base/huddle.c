@@ -9,14 +9,22 @@ huddle_init(huddle_t *self)
     *self = (huddle_t){.cpu = -1, .last.cpu = -1};
 }
 
+static void
+let_go(huddle_t *self)
+{
+    self->cpu = -1;
+    self->calm = self->moved = 0;
+    self->debt_ns = 0;
+}
+
 void
 huddle_end(huddle_t *self)
 {
-    self->cpu = -1;
-    self->calm = self->late = self->moved = 0;
+    let_go(self);
+    self->last_ms = 0;
 }
 
-// leave_alone ends it because of what it cost.
+// leave_alone lets them go because of what it cost.
 static void
 leave_alone(huddle_t *self, int64_t now_ms)
 {
@@ -24,27 +32,28 @@ leave_alone(huddle_t *self, int64_t now_ms)
     int64_t pause = lasted ? HUDDLE_PAUSE_MS : 2 * self->pause_ms;
     self->pause_ms = pause < HUDDLE_PAUSE_MAX_MS ? pause : HUDDLE_PAUSE_MAX_MS;
     self->until_ms = now_ms + self->pause_ms;
-    huddle_end(self);
+    let_go(self);
 }
 
 // stay judges threads that huddle.
 static void
-stay(huddle_t *self, bool much, bool late, int cpu, int64_t now_ms)
+stay(huddle_t *self, bool much, int64_t lost_ns, int cpu, int64_t now_ms)
 {
-    self->late = late ? self->late + 1 : 0;
+    self->debt_ns += lost_ns;
+    self->debt_ns = self->debt_ns > 0 ? self->debt_ns : 0;
     self->moved = cpu != self->cpu ? self->moved + 1 : 0;
-    if (self->late >= HUDDLE_SURE) {
+    if (self->debt_ns > HUDDLE_DEBT_NS) {
         leave_alone(self, now_ms);
     } else if (much || self->moved >= HUDDLE_SURE) {
-        huddle_end(self);
+        let_go(self);
     }
 }
 
 // meet judges threads that do not.
 static void
-meet(huddle_t *self, bool calm, int cpu, int64_t now_ms)
+meet(huddle_t *self, bool little, int cpu, int64_t now_ms)
 {
-    if (!calm || cpu < 0) {
+    if (!little || cpu < 0) {
         self->calm = 0;
         return;
     }
@@ -58,22 +67,23 @@ meet(huddle_t *self, bool calm, int cpu, int64_t now_ms)
 int
 huddle_look(huddle_t *self, const huddle_seen_t *seen, int64_t now_ms)
 {
-    if (self->last_ms != 0) {
-        uint64_t passed_ns = (uint64_t)(now_ms - self->last_ms) * 1000000;
-        uint64_t ran_ns = (seen->ran_ns - self->last.ran_ns) * 100;
-        uint64_t turns = seen->turns - self->last.turns;
-        uint64_t waited_ns = seen->waited_ns - self->last.waited_ns;
-        if (self->cpu < 0 && turns < HUDDLE_TURNS) {
-            return self->cpu; // nothing to learn from
-        }
-        if (self->cpu >= 0) {
-            stay(self, ran_ns > passed_ns * HUDDLE_MUCH,
-                waited_ns > turns * HUDDLE_WAIT_NS, seen->cpu, now_ms);
-        } else {
-            meet(self, ran_ns < passed_ns * HUDDLE_LITTLE, seen->cpu, now_ms);
-        }
+    uint64_t passed_ns = (uint64_t)(now_ms - self->last_ms) * 1000000;
+    uint64_t ran_ns = (seen->ran_ns - self->last.ran_ns) * 100;
+    uint64_t turns = seen->turns - self->last.turns;
+    int64_t waited_ns = (int64_t)(seen->waited_ns - self->last.waited_ns);
+    bool met = self->cpu >= 0 || self->calm > 0;
+    int cpu = seen->free && met ? self->last.cpu : seen->cpu;
+    if (self->last_ms != 0 && turns < (self->cpu >= 0 ? 1 : HUDDLE_TURNS)) {
+        return self->cpu; // nothing to learn from
+    }
+    if (self->last_ms != 0 && self->cpu >= 0) {
+        stay(self, ran_ns > passed_ns * HUDDLE_MUCH,
+            waited_ns - (int64_t)turns * HUDDLE_TURN_NS, cpu, now_ms);
+    } else if (self->last_ms != 0) {
+        meet(self, ran_ns < passed_ns * HUDDLE_LITTLE, cpu, now_ms);
     }
     self->last = *seen;
+    self->last.cpu = cpu;
     self->last_ms = now_ms;
     return self->cpu;
 }

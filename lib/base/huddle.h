@@ -3,12 +3,13 @@
 //
 // DESIGN
 // A thread that wakes another and then sleeps needs no second processor, but the kernel
-// gives it one: the first is still busy.  A processor that sleeps takes long to wake (5
-// us, in a virtual machine 25 and more), and a request has a dozen such hand-overs.  So
-// while there is little to do, and it comes in steps, the threads huddle on one
-// processor.  What that costs is waiting for it, which the kernel counts: threads that
-// wait longer than a wake-up would have taken are let go, and left alone for a while,
-// longer each time.  So are threads that have much to do: they run side by side.
+// gives it one: the first is still busy.  A processor that sleeps takes long to wake (in
+// a virtual machine 15 to 25 us), and a request has a dozen such hand-overs.  So while
+// there is little to do, and it comes in steps, the threads huddle on one processor.
+// What that costs is waiting for it, which the kernel counts.  Each turn of a thread may
+// cost what waking would have cost; what it costs more is a debt, and threads that are in
+// debt are let go, and left alone for a while, longer each time.  Threads that have much
+// to do are let go at once: they run side by side.
 //
 // Which processor: that on which what they read arrives, as with receive flow steering
 // the other way round (Documentation/networking/scaling.rst of Linux, SO_INCOMING_CPU in
@@ -32,25 +33,27 @@
 #define HUDDLE_LITTLE 40
 #define HUDDLE_MUCH   60
 
-// A thread's turns in one look; with fewer there is nothing to gain.
+// All threads' turns in one look; with fewer there is nothing to gain.
 #define HUDDLE_TURNS 4
 
-// To wait so long for a turn, on an average, is long.
-#define HUDDLE_WAIT_NS 50000
-
-// So many looks in a row have seen long waits, or another place to meet.
-#define HUDDLE_SURE 3
+// What a turn may cost, and how much too much is.
+#define HUDDLE_TURN_NS 25000
+#define HUDDLE_DEBT_NS 20000000
 
 // How long they are left alone then: doubled each time, unless they had huddled for ten
 // times as long before.
 #define HUDDLE_PAUSE_MS     1000
 #define HUDDLE_PAUSE_MAX_MS 64000
 
+// So many looks in a row have seen another place to meet: then they meet there.
+#define HUDDLE_SURE 3
+
 typedef struct huddle_seen {
     uint64_t ran_ns; // all threads together, since they began
     uint64_t waited_ns;
     uint64_t turns;
-    int cpu; // where they should meet; -1: nobody knows
+    int cpu;   // where they should meet; -1: nobody knows
+    bool free; // that, or wherever they are once they have met
 } huddle_seen_t;
 
 // huddle_t begins with huddle_init.
@@ -61,8 +64,8 @@ typedef struct huddle {
     int64_t since_ms;
     int64_t until_ms; // they are left alone
     int64_t pause_ms; // for how long, the last time
+    int64_t debt_ns;
     unsigned calm;
-    unsigned late;
     unsigned moved;
 } huddle_t;
 
@@ -71,7 +74,7 @@ void huddle_init(huddle_t *self);
 // huddle_look judges what was seen since the last look, and returns self->cpu.
 int huddle_look(huddle_t *self, const huddle_seen_t *seen, int64_t now_ms);
 
-// huddle_end lets them go.
+// huddle_end lets them go.  Other threads may be counted from then on.
 void huddle_end(huddle_t *self);
 
 #endif

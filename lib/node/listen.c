@@ -17,16 +17,18 @@
 void
 listen_init(listen_t *self)
 {
-    *self = (listen_t){.timer_fd = -1, .heard_fd = -1, .searched = true};
+    *self = (listen_t){.timer_fd = -1, .heard_fd = -1};
     affinity_init(&self->affinity);
     atomic_init(&self->who, NULL);
     atomic_init(&self->set, 0);
 }
 
 void
-listen_open(listen_t *self, bool huddles)
+listen_open(listen_t *self, const char *io_thread)
 {
-    self->searched = !huddles;
+    if (io_thread != NULL) {
+        affinity_want(&self->affinity, io_thread);
+    }
     self->timer_fd =
         timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 }
@@ -50,7 +52,7 @@ name_lookout(listen_t *self)
     if (who != atomic_load_explicit(&self->who, memory_order_relaxed)) {
         self->on = false;
         atomic_store(&self->who, who);
-        affinity_end(&self->affinity);
+        affinity_uncount(&self->affinity);
     }
 }
 
@@ -80,17 +82,17 @@ listen_forget(listen_t *self, const edri_port_t *port, int64_t now_ms)
 }
 
 void
-listen_tend(router_t *router)
+listen_tend(router_t *router, bool by_lookout)
 {
     listen_t *self = &router->node->listen;
-    if (atomic_load_explicit(&self->who, memory_order_relaxed) == NULL) {
+    if (!affinity_due(&self->affinity, router->now_ms) ||
+        atomic_load_explicit(&self->who, memory_order_relaxed) == NULL) {
         return;
     }
-    if (!self->searched) { // the thread has its name by now
-        self->searched = true;
-        (void)affinity_add_named(&self->affinity, router->node->io_thread);
+    if (by_lookout && !affinity_counts(&self->affinity)) {
+        affinity_count(&self->affinity, gettid());
     }
-    if (affinity_due(&self->affinity, router->now_ms)) {
+    if (affinity_counts(&self->affinity)) {
         affinity_look(
             &self->affinity, affinity_incoming(self->heard_fd), router->now_ms);
     }

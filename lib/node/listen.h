@@ -22,8 +22,8 @@
 // docs/model/listen.pml: a connection with something to read is always read.
 //
 // While there is a lookout, libzmq's thread and it may huddle on one processor
-// (base/huddle.h), the lookout only while it sleeps: what its owner calls, and threads
-// that it starts, run wherever they may.
+// (base/huddle.h), the lookout only while it sleeps: what its owner calls, and what that
+// starts, runs wherever it may, but for a signal's handler that comes in its sleep.
 
 #ifndef NODE_LISTEN_H
 #define NODE_LISTEN_H
@@ -43,9 +43,8 @@ typedef struct listen {
     // by who has the helm
     lookout_t lookout;
     bool on;             // the lookout listens, the router's thread does not
-    affinity_t affinity; // of libzmq's thread
-    bool searched;       // for that
-    int heard_fd;        // the connection that was read last
+    affinity_t affinity; // libzmq's thread, and what the lookout's does
+    int heard_fd;        // the connection that a lookout has read last
     // by all
     _Atomic(edri_port_t *) who; // the lookout
     atomic_uint_fast64_t
@@ -54,9 +53,10 @@ typedef struct listen {
 } listen_t;
 
 // listen_init; listen_open makes the timer, without which there is no lookout;
-// listen_close ends it.  huddles: whether threads may.
+// listen_close ends it.  io_thread: the name of libzmq's thread, if that may huddle;
+// NULL: it may not.
 void listen_init(listen_t *self);
-void listen_open(listen_t *self, bool huddles);
+void listen_open(listen_t *self, const char *io_thread);
 void listen_close(listen_t *self);
 
 // ----- for who has the helm
@@ -64,8 +64,9 @@ void listen_close(listen_t *self);
 // listen_heard notes what has come from the connections, all at once.
 void listen_heard(listen_t *self, const lookout_for_t *came, int64_t now_ms);
 
-// listen_tend looks where threads should run, every now and then.
-void listen_tend(struct router *router);
+// listen_tend looks where threads should run, every now and then; by_lookout: its thread
+// does, not the router's.
+void listen_tend(struct router *router, bool by_lookout);
 
 // listen_rang is called by the router's thread when the timer has rung.
 void listen_rang(struct router *router);

@@ -248,7 +248,8 @@ read_limits(edri_node_t *self)
         .link_queue = (size_t)settings_int(settings, "node.link_queue"),
         .retain = (size_t)settings_int(settings, "node.retain"),
         .spin_us = (unsigned)settings_int(settings, "node.spin"),
-        .huddles = settings_bool(settings, "node.huddle"),
+        .huddles = settings_bool(settings, "node.huddle") &&
+                   settings_int(settings, "node.spin") == 0,
         .letters = (size_t)settings_int(settings, "node.letters"),
         .probe_ms = settings_int(settings, "health.probe"),
         .slow_ms = settings_int(settings, "health.slow"),
@@ -358,7 +359,7 @@ static void
 name_threads(edri_node_t *self)
 {
     static atomic_int nodes;
-    int number = atomic_fetch_add(&nodes, 1) % 1000 + 1;
+    int number = atomic_fetch_add(&nodes, 1) % 999 + 1;
     (void)zmq_ctx_set(self->zmq, ZMQ_THREAD_NAME_PREFIX, number);
     (void)snprintf(
         self->io_thread, sizeof self->io_thread, "%d/ZMQbg/IO/0", number);

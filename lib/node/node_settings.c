@@ -22,8 +22,8 @@ const setting_row_t node_rows[] = {
         "each, for the price of that processor. 0: they sleep at once."},
     {"node.huddle", SETTING_BOOL, "yes", 0, 0, "",
         "Whether threads that hand over to each other share a processor while "
-        "there is little to do, so that no other has to wake for it. Threads "
-        "that somebody else has tied to processors are left alone."},
+        "there is little to do, so that no other has to wake for it; users' "
+        "threads only while they sleep. Not with node.spin."},
     {"node.start_timeout", SETTING_DURATION, "10s", 100, 3600000, "ms",
         "How long the start waits until the node's demands are in force."},
     {"node.drain_timeout", SETTING_DURATION, "10s", 0, 3600000, "ms",

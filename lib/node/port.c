@@ -93,7 +93,7 @@ listen_or_poll(
 {
     ear_t *ears[EARS_MAX] = {&self->ear};
     zmq_pollitem_t all[EARS_MAX];
-    listen_wait_t wait = {.count = 0};
+    listen_wait_t wait = {.count = 0, .stay.cpu = -1};
     if (nap->ms != 0 && count <= EARS_MAX - LINKS_MAX &&
         listen_is(&self->node->listen, self)) {
         listen_begin(self, all + count, &wait);

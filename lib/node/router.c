@@ -426,7 +426,7 @@ pass(router_t *self, zmq_pollitem_t *items, const unsigned *links, int count)
         link_flush(&self->links[i]);
     }
     ipc_flush(self);
-    listen_tend(self);
+    listen_tend(self, false);
     finish_flushes(self);
     drain_check(self);
 }
@@ -571,9 +571,9 @@ router_listen(router_t *self, edri_port_t *port)
         }
     }
     listen_heard(&self->node->listen, &self->came, self->now_ms);
-    listen_tend(self);
     bool all = serve(self);
     self->near = NULL;
+    listen_tend(self, true);
     return all;
 }
 
@@ -645,7 +645,8 @@ run_router(void *arg)
     thread_name("router");
     helm_open(&self->node->helm);
     if (!self->node->helm.deaf) {
-        listen_open(&self->node->listen, self->node->limits.huddles);
+        listen_open(&self->node->listen,
+            self->node->limits.huddles ? self->node->io_thread : NULL);
     }
     if (router_open(self) == EDRI_OK) {
         while (router_step(self, true)) {

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -106,16 +107,26 @@ Test(huddle, few_turns_say_nothing)
     cr_expect_eq(looks_until(&self), 1, "what it saw before counts");
 }
 
+// wait_until_let_go counts the looks in which turns wait so long until they are let go.
+static int
+wait_until_let_go(world_t *self, uint64_t waited_us)
+{
+    for (int i = 1; i < 10000; i++) {
+        if (look(self, 2, waited_us, 1) < 0) {
+            return i;
+        }
+    }
+    return 10000;
+}
+
 Test(huddle, long_waits_end_it_for_ever_longer)
 {
     world_t self = world();
     int64_t pause_ms = HUDDLE_PAUSE_MS;
     (void)looks_until(&self);
     for (int i = 0; i < 10; i++) {
-        for (int j = 1; j < HUDDLE_SURE; j++) {
-            cr_expect_eq(look(&self, 2, 60, 1), 1, "not sure yet");
-        }
-        cr_expect_eq(look(&self, 2, 60, 1), -1);
+        // 20 turns of 60 us are 0.7 ms too much.
+        cr_expect_eq(wait_until_let_go(&self, 60), 29);
         int64_t begin_ms = self.now_ms;
         (void)looks_until(&self);
         cr_expect_eq(self.now_ms - begin_ms, pause_ms);
@@ -126,21 +137,71 @@ Test(huddle, long_waits_end_it_for_ever_longer)
     for (int i = 0; i < HUDDLE_PAUSE_MAX_MS; i++) {
         cr_expect_eq(look(&self, 2, 5, 1), 1);
     }
-    for (int i = 0; i < HUDDLE_SURE; i++) {
-        (void)look(&self, 2, 60, 1);
-    }
+    (void)wait_until_let_go(&self, 60);
     int64_t begin_ms = self.now_ms;
     (void)looks_until(&self);
     cr_expect_eq(self.now_ms - begin_ms, HUDDLE_PAUSE_MS);
 }
 
-Test(huddle, one_long_wait_is_no_reason)
+Test(huddle, rare_waits_end_it_when_they_cost_more_than_it_saves)
 {
     world_t self = world();
     (void)looks_until(&self);
-    for (int i = 0; i < 1000; i++) {
-        cr_expect_eq(look(&self, 2, i % HUDDLE_SURE == 0 ? 3000 : 5, 1), 1);
+    for (int i = 0; i < 1000;
+         i++) { // 8 ms, and 20 * 20 us saved in each other look
+        cr_expect_eq(look(&self, 2, i % 25 == 0 ? 400 : 5, 1), 1);
     }
+    for (int i = 0; self.huddle.cpu >= 0; i++) {
+        cr_assert_lt(i, 100);
+        (void)look(&self, 2, i % 10 == 0 ? 400 : 5, 1);
+    }
+    (void)looks_until(&self);
+    cr_expect_eq(wait_until_let_go(&self, 2000), 1, "40 ms: at once");
+}
+
+Test(huddle, no_turns_say_nothing)
+{
+    world_t self = world();
+    (void)looks_until(&self);
+    for (int i = 0; i < 5; i++) { // one waits, for longer than a look
+        for (int j = 0; j < 100; j++) {
+            self.now_ms += 10;
+            (void)huddle_look(&self.huddle, &self.seen, self.now_ms);
+        }
+        if (look(&self, 0, 300, 1) < 0) {
+            break;
+        }
+    }
+    cr_expect_eq(self.huddle.cpu, -1);
+}
+
+Test(huddle, others_are_counted_anew)
+{
+    world_t self = world();
+    (void)looks_until(&self);
+    huddle_end(&self.huddle);
+    self.seen = (huddle_seen_t){.ran_ns = 7, .turns = 1};
+    cr_expect_eq(looks_until(&self), HUDDLE_CALM + 1);
+}
+
+Test(huddle, stays_where_it_began_if_any_place_will_do)
+{
+    world_t self = world();
+    self.seen.free = true;
+    int first = 3;
+    for (int i = 1; i < HUDDLE_CALM; i++) {
+        cr_expect_eq(look(&self, 2, 5, first + i % 2), -1);
+    }
+    cr_expect_eq(look(&self, 2, 5, 5), first + 1);
+    for (int i = 0; i < 100; i++) {
+        cr_expect_eq(look(&self, 2, 5, i % 4), first + 1);
+    }
+    cr_expect_eq(look(&self, 7, 5, 0), -1);
+    (void)look(&self, 7, 5, 0);
+    for (int i = 0; i < HUDDLE_CALM; i++) { // elsewhere next time
+        (void)look(&self, 2, 5, 2 + i);
+    }
+    cr_expect_eq(self.huddle.cpu, 2);
 }
 
 Test(huddle, moves_after_what_comes)
@@ -251,9 +312,17 @@ nth(int n)
     return cpu;
 }
 
+// need_two skips the test unless there are two processors, and turns are counted.
 static void
 need_two(void)
 {
+    unsigned long turns = 0;
+    FILE *file = fopen("/proc/self/schedstat", "r");
+    if (file == NULL || fscanf(file, "%*u %*u %lu", &turns) != 1 ||
+        turns == 0) {
+        cr_skip_test("the kernel does not count turns");
+    }
+    (void)fclose(file);
     cpu_set_t all = allowed(0);
     if (CPU_COUNT(&all) < 2) {
         cr_skip_test("one processor only");
@@ -266,8 +335,9 @@ Test(affinity, a_thread_stays_for_a_while)
     cpu_set_t before = allowed(0);
     affinity_stay_t stay;
     for (int i = 0; i < 2; i++) {
-        affinity_stay(&stay, nth(i));
-        cr_expect(is_kept(0, nth(0)), "nth sees one only now");
+        int cpu = nth(i);
+        affinity_stay(&stay, cpu);
+        cr_expect(is_kept(0, cpu));
         affinity_leave(&stay);
         cr_expect(is_free(0, before));
     }
@@ -328,8 +398,8 @@ Test(affinity, threads_huddle_and_are_let_go)
     begin(&other);
     affinity_init(&self);
     cr_expect_not(affinity_due(&self, 1 << 30), "no thread yet");
-    cr_assert(affinity_add(&self, gettid()));
-    cr_assert(affinity_add_named(&self, "huddle-other"));
+    affinity_add(&self, gettid());
+    affinity_want(&self, "huddle-other");
     for (int i = 0; i < 3; i++) {
         now_ms = huddle(&self, &other, i == 2 ? AFFINITY_HERE : cpu, now_ms);
         int there = affinity_cpu(&self);
@@ -337,6 +407,7 @@ Test(affinity, threads_huddle_and_are_let_go)
         cr_expect(is_kept(0, there) && is_kept(other.id, there));
         // No packet says where: then they have no place to meet.
         for (int j = 0; i == 1 && j < HUDDLE_SURE; j++) {
+            hand_over(&other, 10);
             affinity_look(&self, -1, now_ms += 1000);
         }
         if (i != 1) {
@@ -359,8 +430,8 @@ Test(affinity, threads_that_somebody_else_moved_are_left_alone)
     int second = nth(1);
     begin(&other);
     affinity_init(&self);
-    cr_assert(affinity_add(&self, gettid()));
-    cr_assert(affinity_add(&self, other.id));
+    affinity_add(&self, gettid());
+    affinity_add(&self, other.id);
     (void)huddle(&self, &other, first, 1000);
     allow(other.id, second);
     affinity_end(&self);
@@ -371,17 +442,68 @@ Test(affinity, threads_that_somebody_else_moved_are_left_alone)
     end(&other);
 }
 
+Test(affinity, one_may_only_be_counted)
+{
+    need_two();
+    other_t other = {0};
+    affinity_t self;
+    cpu_set_t all = allowed(0);
+    int cpu = nth(1);
+    begin(&other);
+    affinity_init(&self);
+    affinity_want(&self, "huddle-other");
+    cr_expect_not(affinity_counts(&self));
+    affinity_count(&self, gettid());
+    cr_expect(affinity_counts(&self));
+    (void)huddle(&self, &other, cpu, 1000);
+    cr_expect(is_kept(other.id, cpu));
+    cr_expect(is_free(0, all));
+    affinity_uncount(&self);
+    cr_expect_not(affinity_counts(&self));
+    cr_expect(is_free(other.id, all));
+    cr_expect_eq(affinity_cpu(&self), -1);
+    affinity_count(&self, gettid()); // and again
+    (void)huddle(&self, &other, cpu, 100000);
+    cr_expect(is_kept(other.id, cpu));
+    affinity_uncount(&self);
+    affinity_close(&self);
+    end(&other);
+}
+
 Test(affinity, what_is_not_there_never_huddles)
 {
     affinity_t self;
     affinity_init(&self);
-    cr_expect_not(affinity_add_named(&self, "no-such-thread"));
-    cr_expect_not(affinity_add(&self, 1 << 30));
+    affinity_want(&self, "no-such-thread");
+    cr_expect(affinity_due(&self, 1 << 30));
+    affinity_look(&self, 0, 1 << 30);
+    cr_expect_not(affinity_due(&self, INT64_MAX / 2));
+    affinity_close(&self);
+    affinity_add(&self, 1 << 30);
     cr_expect_not(affinity_due(&self, 1 << 30));
+    affinity_close(&self);
     allow(0, nth(0));
-    cr_expect_not(affinity_add(&self, gettid()), "there is no choice");
+    affinity_add(&self, gettid());
+    cr_expect_not(affinity_due(&self, 1 << 30), "there is no choice");
+    affinity_want(&self, "huddle-other");
+    cr_expect_not(affinity_due(&self, 1 << 30), "nor later");
     affinity_end(&self);
     affinity_close(&self);
+}
+
+Test(affinity, two_of_one_name_are_none)
+{
+    other_t others[2] = {{.ends = false}, {.ends = false}};
+    affinity_t self;
+    begin(&others[0]);
+    begin(&others[1]);
+    affinity_init(&self);
+    affinity_want(&self, "huddle-other");
+    affinity_look(&self, 0, 1000);
+    cr_expect_not(affinity_due(&self, 1 << 30));
+    affinity_close(&self);
+    end(&others[0]);
+    end(&others[1]);
 }
 
 Test(affinity, where_packets_arrive)
