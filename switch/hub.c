@@ -24,6 +24,9 @@
 // at once, and one that finds no room tries again a second later.
 #define BACKLOG 4096
 
+// Between two looks at the peers, at most.
+#define TICK_MS 100
+
 // A standstill of this length shifts the deadlines: it was ours.
 #define GAP_MS 1000
 
@@ -208,16 +211,18 @@ shift(hub_t *hub, int64_t gap_ms)
 static void
 tick(hub_t *hub)
 {
-    if (!hub->settled && hub->now_ms - hub->started_ms >=
-                             settings_int(hub->settings, "switch.settle")) {
-        hub->settled = true;
-        hub->beat_ms = hub->now_ms; // tell everybody now
+    bool settles =
+        !hub->settled && hub->now_ms - hub->started_ms >=
+                             settings_int(hub->settings, "switch.settle");
+    if (settles) {
+        hub->settled = true; // tell everybody now
         directory_settled(hub->directory);
     }
     directory_tick(hub->directory, hub->now_ms);
-    if (hub->now_ms >= hub->tick_ms || hub->now_ms >= hub->beat_ms) {
-        peers_tick(hub);
-        hub->tick_ms = hub->now_ms + 100;
+    if (hub->now_ms >= hub->tick_ms || settles) {
+        int64_t pause = hub->heartbeat_ms;
+        peers_tick(hub, settles);
+        hub->tick_ms = hub->now_ms + (pause < TICK_MS ? pause : TICK_MS);
     }
 }
 
@@ -371,7 +376,8 @@ hub_new(settings_t *settings, int stop_fd)
     hub->queue_max = (size_t)settings_int(settings, "switch.queue");
     hub->spin_us = settings_int(settings, "switch.spin");
     affinity_init(&hub->affinity);
-    hub->now_ms = hub->started_ms = hub->beat_ms = clock_ms();
+    hub->now_ms = hub->started_ms = clock_ms();
+    hub->heartbeat_ms = settings_int(settings, "link.heartbeat");
     hub->peers = map_new();
     hub->sessions = map_new();
     hub->lives = map_new();

@@ -60,6 +60,7 @@ typedef struct peer {
     char *switches;  // that it was told to use, sorted
     uint64_t number; // of the session, as the life counts
     uint64_t beat;   // number of its newest heartbeat
+    int64_t beat_ms; // when it gets the next one of ours
     bool audits;     // has asked for books: answers of nodes go to it
     uint32_t pid;
     bool guest;
@@ -112,8 +113,8 @@ typedef struct hub {
     affinity_t affinity; // of this thread and libzmq's
     int64_t now_ms;
     int64_t started_ms;
-    int64_t beat_ms; // next round of heartbeats
-    int64_t tick_ms; // next look at the peers
+    int64_t heartbeat_ms; // between two heartbeats to a node
+    int64_t tick_ms;      // next look at the peers
     bool settled;
     uint64_t frames;
     uint64_t malformed;
@@ -154,8 +155,9 @@ void peer_lost(hub_t *hub, peer_t *peer);
 // peer_beat sends it a heartbeat.
 void peer_beat(hub_t *hub, peer_t *peer);
 
-// peers_tick does what is due: heartbeats, ends of claims and of lives.
-void peers_tick(hub_t *hub);
+// peers_tick does what is due: heartbeats (all: to all, at once), ends of claims and of
+// lives.
+void peers_tick(hub_t *hub, bool all);
 void peers_destroy(hub_t *hub);
 
 // ----- words.c

@@ -196,9 +196,10 @@ welcome(hub_t *hub, peer_t *peer)
     word.life = hub->life;
     word.name = name;
     word.settled = hub->settled;
-    word.heartbeat_ms = (uint32_t)settings_int(hub->settings, "link.heartbeat");
+    word.heartbeat_ms = (uint32_t)hub->heartbeat_ms;
     word.session = peer->session;
     word.version = 1;
+    peer->beat_ms = hub->now_ms + hub->heartbeat_ms;
     control_t control = EDRI__LINK__CONTROL__INIT;
     control.word_case = EDRI__LINK__CONTROL__WORD_WELCOME;
     control.welcome = &word;
@@ -417,6 +418,8 @@ peer_beat(hub_t *hub, peer_t *peer)
     Edri__Link__Heartbeat word = EDRI__LINK__HEARTBEAT__INIT;
     word.settled = hub->settled;
     word.echo = peer->beat;
+    // What answers a heartbeat counts as one: as a rule no other is needed.
+    peer->beat_ms = hub->now_ms + hub->heartbeat_ms * 5 / 4;
     control_t control = EDRI__LINK__CONTROL__INIT;
     control.word_case = EDRI__LINK__CONTROL__WORD_HEARTBEAT;
     control.heartbeat = &word;
@@ -425,7 +428,7 @@ peer_beat(hub_t *hub, peer_t *peer)
 
 // tick_peer does what is due for one peer, which may end it.
 static void
-tick_peer(hub_t *hub, peer_t *peer, bool beats)
+tick_peer(hub_t *hub, peer_t *peer, bool all)
 {
     int64_t silent = settings_int(hub->settings, "gone.silent");
     switch (peer->state) {
@@ -442,7 +445,7 @@ tick_peer(hub_t *hub, peer_t *peer, bool beats)
     case PEER_UP:
         if (hub->now_ms >= peer->heard_ms + silent) {
             end_life(hub, peer, EDRI_NODE_DIED, "silent");
-        } else if (beats) {
+        } else if (all || hub->now_ms >= peer->beat_ms) {
             peer_beat(hub, peer);
         }
         break;
@@ -455,13 +458,8 @@ tick_peer(hub_t *hub, peer_t *peer, bool beats)
 }
 
 void
-peers_tick(hub_t *hub)
+peers_tick(hub_t *hub, bool all)
 {
-    bool beats = hub->now_ms >= hub->beat_ms;
-    if (beats) {
-        hub->beat_ms =
-            hub->now_ms + settings_int(hub->settings, "link.heartbeat");
-    }
     // By number: a peer may end while its turn comes.
     size_t count = 0;
     uint64_t *numbers =
@@ -474,7 +472,7 @@ peers_tick(hub_t *hub)
     for (size_t i = 0; i < count; i++) {
         peer_t *peer = peer_of_session(hub, numbers[i]);
         if (peer != NULL) {
-            tick_peer(hub, peer, beats);
+            tick_peer(hub, peer, all);
         }
     }
     free(numbers);

@@ -28,6 +28,9 @@
 // processor: it lets them run before it sleeps, since a wake-up takes longer.
 #define BUSY 8
 
+// Between two looks at what may be overdue, or have changed.
+#define TICK_MS 1000
+
 // A standstill of this length shifts the deadlines: it was ours, not a peer's.
 #define GAP_MS 1000
 
@@ -367,14 +370,15 @@ note_time(router_t *self, long waited_for)
             session_shift(&self->links[i].session, late);
         }
     }
-    if (now >= self->expire_ms) {
+    // Sooner when it is awake anyway: as a rule for a heartbeat.
+    if (now >= self->expire_ms - TICK_MS / 2) {
         asked_expire(self);
         remotes_tick(self);
         routes_tick(self);
         books_tell(self);
         health_tick(self);
         tunnels_tick(self);
-        self->expire_ms = now + 1000;
+        self->expire_ms = now + TICK_MS;
     }
 }
 
