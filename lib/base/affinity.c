@@ -163,7 +163,9 @@ add(affinity_t *self, pid_t thread, bool kept)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || !read_turns(fd, &seen)) {
         self->off = true;
-        (void)(fd >= 0 && close(fd));
+        if (fd >= 0) {
+            (void)close(fd);
+        }
         return;
     }
     self->threads[self->count].id = thread;

@@ -9,7 +9,7 @@
 
 #include "base/clock.h"
 #include "node/port.h"
-#include "node/router.h"
+#include "node/ports.h"
 
 // How often one thread serves others' notes before the router's own takes over.
 #define ROUNDS_MAX 16
@@ -165,7 +165,7 @@ helm_detach(helm_t *self, edri_port_t *port)
     take_note_back(self, port);
     listen_forget(&port->node->listen, port, clock_ms());
     if (self->router != NULL) {
-        router_detach(self->router, port);
+        ports_detach(self->router, port);
     }
     pthread_mutex_unlock(&self->lock);
     (void)helm_wake(self); // for other notes, and what has changed

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// router.c - the router's thread: polls, bells, commands, timers.
+// router.c - the router's thread: polls, commands, timers.
 
 #include "node/router.h"
 
@@ -16,13 +16,10 @@
 #include "node/health.h"
 #include "node/ipc.h"
 #include "node/keyed.h"
-#include "node/orphans.h"
+#include "node/ports.h"
 #include "node/reload.h"
 #include "node/replay.h"
 #include "node/tunnels.h"
-
-// Bells read in one wake-up.
-#define BELLS_MAX 256
 
 // After so many events at once more are about to come, from threads that wait for its
 // processor: it lets them run before it sleeps, since a wake-up takes longer.
@@ -57,230 +54,7 @@ router_tell(
     free(text);
 }
 
-// ----- ports
-
-static void
-make_ready(router_t *self, slot_t *slot)
-{
-    if (!slot->ready) {
-        slot->ready = true;
-        list_add(&self->ready, slot);
-    }
-}
-
-static void
-attach(router_t *self, uint16_t number, const uint8_t *routing, size_t size)
-{
-    edri_port_t *port = shared_map_get(self->node->ports, number);
-    if (port == NULL || map_get(self->slots, number) != NULL) {
-        return;
-    }
-    slot_t *slot = slot_attach(self, port, routing, size);
-    atomic_store(&port->attached, true);
-    slot_ring(slot, 0);
-}
-
-// drain_slot routes what a port has emitted, all of it.
-static void drain_slot(router_t *self, slot_t *slot);
-
-static void
-detach(router_t *self, slot_t *slot)
-{
-    drain_slot(self, slot);
-    orphans_place(slot);
-    slot_detach(slot);
-}
-
-static void
-handle_bell(router_t *self, slot_t *slot, const uint8_t *word, size_t size)
-{
-    switch (size > 0 ? word[0] : 0) {
-    case BELL_LEAVE:
-        slot_leave(slot);
-        return;
-    case BELL_DETACH:
-        detach(self, slot);
-        return;
-    case BELL_GATE: {
-        uint64_t type = 0;
-        memcpy(&type, word + 1, size == 9 ? 8 : 0);
-        route_t *route = map_get(self->routes, type);
-        if (route != NULL && route->closed) {
-            (void)list_remove(&route->waiters, slot);
-            list_add(&route->waiters, slot);
-        } else {
-            slot_ring(slot, 0); // opened meanwhile
-        }
-        return;
-    }
-    case BELL_CANCEL: {
-        uint64_t id = 0;
-        memcpy(&id, word + 1, size == 9 ? 8 : 0);
-        drain_slot(self, slot); // the request comes first
-        cancel_asked(self, slot, id);
-        return;
-    }
-    case BELL_TUNNEL: {
-        uint64_t last = 0;
-        memcpy(&last, word + 1, size == 9 ? 8 : 0);
-        drain_slot(self, slot);
-        tunnels_port_gone(self, slot->number, last, EDRI_WORKER_DIED,
-            "the worker's process at the other end has ended");
-        break;
-    }
-    case BELL_FLUSH:
-        if (!slot->flush) {
-            slot->flush = true;
-            list_add(&self->flushing, slot);
-        }
-        break;
-    default:
-        break;
-    }
-    make_ready(self, slot);
-}
-
-static void
-read_bells(router_t *self)
-{
-    for (int i = 0; i < BELLS_MAX; i++) {
-        uint8_t routing[PORT_ROUTING_SIZE + 1];
-        uint8_t word[16];
-        int size = zmq_recv(self->ports, routing, sizeof routing, ZMQ_DONTWAIT);
-        if (size < 0) {
-            ear_empty(&self->ports_ear);
-            return;
-        }
-        int length = zmq_recv(self->ports, word, sizeof word, ZMQ_DONTWAIT);
-        if (size != PORT_ROUTING_SIZE || length < 0) {
-            continue;
-        }
-        uint16_t number = 0;
-        memcpy(&number, routing + 1, 2);
-        slot_t *slot = map_get(self->slots, number);
-        bool known = slot != NULL && !slot->ipc &&
-                     memcmp(slot->routing, routing, (size_t)size) == 0;
-        if (known) {
-            handle_bell(self, slot, word, (size_t)length);
-        } else if (length > 0 && word[0] == BELL_ATTACH) {
-            attach(self, number, routing, (size_t)size);
-        }
-    }
-}
-
-// route_load directs every envelope of the load just taken.
-static void
-route_load(router_t *self, slot_t *from)
-{
-    reader_t at = reader_begin(&self->load);
-    envelope_t env;
-    uint64_t events = 0;
-    while (reader_next(&at, &env)) {
-        events++;
-        route_event(self, from, at.item, at.content, &env, at.run, at.blob_p);
-    }
-    slots_flush(self);
-    self->lately += events;
-    counter_add(&self->node->counters, COUNTER_ROUTED, events);
-    if (at.malformed) {
-        counter_add(&self->node->counters, COUNTER_MALFORMED, 1);
-    }
-}
-
-// read_slot takes one load of a port.  Returns false when there was none.
-static bool
-read_slot(router_t *self, slot_t *slot)
-{
-    if (!box_take(slot->port->out, &self->load)) {
-        return false;
-    }
-    size_t weight = self->load.weight;
-    route_load(self, slot);
-    load_reset(&self->load);
-    if (box_release(slot->port->out, weight)) {
-        slot_ring(slot, 0);
-    }
-    return true;
-}
-
-static void
-drain_slot(router_t *self, slot_t *slot)
-{
-    while (read_slot(self, slot)) {
-    }
-}
-
-// read_ready takes one load from each port that has something; those found
-// empty are armed and leave the list.
-static void
-read_ready(router_t *self)
-{
-    for (size_t i = self->ready.count; i > 0; i--) {
-        slot_t *slot = self->ready.items[i - 1];
-        if (!read_slot(self, slot)) {
-            slot->ready = false;
-            self->ready.items[i - 1] = self->ready.items[--self->ready.count];
-        }
-    }
-}
-
-// noted is the next port that has left a note instead of ringing, or NULL.
-static slot_t *
-noted(router_t *self)
-{
-    const edri_port_t *port = helm_noted(&self->node->helm);
-    return port != NULL ? map_get(self->slots, port->number) : NULL;
-}
-
-static void
-read_noted(router_t *self)
-{
-    slot_t *slot = NULL;
-    while ((slot = noted(self)) != NULL) {
-        make_ready(self, slot);
-    }
-}
-
-static void
-finish_flushes(router_t *self)
-{
-    if (self->flushing.count == 0 || self->ready.count > 0) {
-        return;
-    }
-    if (!frames_idle(self)) {
-        flows_probe(self);
-        return;
-    }
-    for (size_t i = 0; i < self->flushing.count; i++) {
-        slot_t *slot = self->flushing.items[i];
-        slot->flush = false;
-        slot_ring(slot, BELL_FLUSH);
-    }
-    self->flushing.count = 0;
-}
-
 // ----- commands of the node
-
-static void
-quit_ports(router_t *self)
-{
-    size_t cursor = 0;
-    void *value = NULL;
-    // First the word that busy managers look at, for all.
-    while (map_next(self->slots, &cursor, NULL, &value)) {
-        slot_t *slot = value;
-        if (!slot->ipc) {
-            atomic_store(&slot->port->stop, true);
-        }
-    }
-    cursor = 0;
-    while (map_next(self->slots, &cursor, NULL, &value)) {
-        slot_t *slot = value;
-        if (!slot->ipc) {
-            slot_ring(slot, BELL_QUIT);
-        }
-    }
-}
 
 static void
 read_pipe(router_t *self)
@@ -306,7 +80,7 @@ read_pipe(router_t *self)
         }
         (void)zmq_msg_close(&body);
     } else if (streq(word, "QUIT")) {
-        quit_ports(self);
+        ports_quit(self);
     } else if (streq(word, "STOP")) {
         self->stop = true;
     }
@@ -397,12 +171,12 @@ enum {
 static void
 pass(router_t *self, zmq_pollitem_t *items, const unsigned *links, int count)
 {
-    read_noted(self);
+    ports_note(self);
     if ((items[PIPE].revents & ZMQ_POLLIN) != 0) {
         read_pipe(self);
     }
     if ((items[PORTS].revents & ZMQ_POLLIN) != 0) {
-        read_bells(self);
+        ports_hear(self);
     }
     if ((items[IPC].revents & ZMQ_POLLIN) != 0) {
         ipc_read(self);
@@ -414,7 +188,7 @@ pass(router_t *self, zmq_pollitem_t *items, const unsigned *links, int count)
         }
     }
     listen_heard(&self->node->listen, &self->came, self->now_ms);
-    read_ready(self);
+    ports_take(self);
     if (self->reloads != NULL) {
         reload_look(self);
     }
@@ -431,7 +205,7 @@ pass(router_t *self, zmq_pollitem_t *items, const unsigned *links, int count)
     }
     ipc_flush(self);
     listen_tend(self, false);
-    finish_flushes(self);
+    ports_tell_flushed(self);
     drain_check(self);
 }
 
@@ -521,23 +295,10 @@ any_readable(router_t *self)
     return any;
 }
 
-void
-router_detach(router_t *self, const edri_port_t *port)
-{
-    slot_t *slot = map_get(self->slots, port->number);
-    if (slot != NULL && !slot->ipc && slot->port == port) {
-        self->now_ms = clock_ms();
-        detach(self, slot);
-    }
-}
-
 static bool
 serve(router_t *self)
 {
-    slot_t *slot = NULL;
-    while ((slot = noted(self)) != NULL) {
-        drain_slot(self, slot);
-    }
+    ports_serve_noted(self);
     flows_settle(self);
     keyed_go_on(self);
     if (self->full.count > 0) {

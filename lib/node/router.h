@@ -4,7 +4,8 @@
 // DESIGN
 // Who has the helm (helm.h), as a rule the router's thread, owns every socket of the node
 // and all that stands here.  Files:
-//   router.c     the thread: polls, bells, the node's commands, timers
+//   router.c     the thread: polls, the node's commands, timers
+//   ports.c      what the ports say to it: bells, notes, loads
 //   listen.c     the ports' owners who listen to connections instead of the thread
 //   slot.c       ports as the router sees them: delivery into their boxes
 //   route.c      types: who demands them; direct.c: whom the next event goes to;
@@ -676,9 +677,6 @@ void router_destroy(router_t **self_p);
 router_t *router_make(edri_node_t *node);
 edri_err_t router_open(router_t *self) EDRI_MUST_CHECK;
 bool router_step(router_t *self, bool may_wait);
-
-// router_detach forgets a port, after all that it has emitted; for who has the helm.
-void router_detach(router_t *self, const edri_port_t *port);
 
 // router_serve routes what the ports have emitted that left a note, and sends what comes
 // of it, for whoever has the helm.  Returns false when the router's thread must be woken
