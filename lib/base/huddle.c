@@ -51,9 +51,9 @@ stay(huddle_t *self, bool much, int64_t lost_ns, int cpu, int64_t now_ms)
 
 // meet judges threads that do not.
 static void
-meet(huddle_t *self, bool little, int cpu, int64_t now_ms)
+meet(huddle_t *self, bool gains, int cpu, int64_t now_ms)
 {
-    if (!little || cpu < 0) {
+    if (!gains || cpu < 0) {
         self->calm = 0;
         return;
     }
@@ -80,7 +80,10 @@ huddle_look(huddle_t *self, const huddle_seen_t *seen, int64_t now_ms)
         stay(self, ran_ns > passed_ns * HUDDLE_MUCH,
             waited_ns - (int64_t)turns * HUDDLE_TURN_NS, cpu, now_ms);
     } else if (self->last_ms != 0) {
-        meet(self, ran_ns < passed_ns * HUDDLE_LITTLE, cpu, now_ms);
+        meet(self,
+            ran_ns < passed_ns * HUDDLE_LITTLE &&
+                waited_ns < (int64_t)turns * HUDDLE_MEET_NS,
+            cpu, now_ms);
     }
     self->last = *seen;
     self->last.cpu = cpu;

@@ -9,7 +9,8 @@
 // What that costs is waiting for it, which the kernel counts.  Each turn of a thread may
 // cost what waking would have cost; what it costs more is a debt, and threads that are in
 // debt are let go, and left alone for a while, longer each time.  Threads that have much
-// to do are let go at once: they run side by side.
+// to do are let go at once: they run side by side.  And threads that wait for a turn
+// anyway do not huddle: no processor sleeps then.
 //
 // Which processor: that on which what they read arrives, as with receive flow steering
 // the other way round (Documentation/networking/scaling.rst of Linux, SO_INCOMING_CPU in
@@ -36,9 +37,11 @@
 // All threads' turns in one look; with fewer there is nothing to gain.
 #define HUDDLE_TURNS 4
 
-// What a turn may cost, and how much too much is.
-#define HUDDLE_TURN_NS 25000
-#define HUDDLE_DEBT_NS 20000000
+// What a turn may wait on an average before they huddle, and what meanwhile; how much
+// more, in all, is too much.
+#define HUDDLE_MEET_NS 15000
+#define HUDDLE_TURN_NS 20000
+#define HUDDLE_DEBT_NS 10000000
 
 // How long they are left alone then: doubled each time, unless they had huddled for ten
 // times as long before.
