@@ -94,6 +94,7 @@ typedef struct options {
     uint64_t types;       // that each demands, of scale
     uint64_t heartbeats;  // that each sends, of memory
     uint64_t outstanding; // requests at a time
+    uint64_t pairs;       // nodes that ask, and as many that answer
     uint64_t spin;        // us; the switch's switch.spin
     bool local;           // requests in one node
     bool alone;           // no baseline
@@ -167,7 +168,15 @@ run_request(const options_t *options, result_t *result)
     if (options->spin > 0) {
         (void)setenv("EDRI_SWITCH_SPIN", spin_us, 1);
     }
-    if (options->has_mode) {
+    if (options->pairs > 0 &&
+        (options->nats || ask.outstanding > 1 || ask.local ||
+            options->has_mode || options->spin > 0)) {
+        bench_fail("--pairs goes alone: beside threads that may not huddle");
+    }
+    if (options->pairs > 0) {
+        bench_pairs(
+            (unsigned)options->pairs, options->size, options->count, result);
+    } else if (options->has_mode) {
         bench_mode(options->mode, options->size, options->count, result);
     } else if (ask.local && (ask.nats || ask.outstanding > 1)) {
         bench_fail("--local goes alone: one at a time, beside raw inproc");
@@ -221,7 +230,8 @@ static const struct scenario {
     {"switch", run_switch, NULL, 64, " --size --count --against --alone", 0},
     {"fanout", run_fanout, NULL, 64, " --size --count --against --nodes", 1},
     {"request", run_request, NULL, 64,
-        " --size --count --against --outstanding --spin --local --mode", 0},
+        " --size --count --against --outstanding --pairs --spin --local --mode",
+        0},
     {"keys", run_keys, NULL, 64, " --size --count", 0},
     {"tunnel", run_tunnel, NULL, 65536, " --size --count --open --stopped", 0},
     {"scale", NULL, print_scale, 64, " --count --nodes --types", 2},
@@ -271,6 +281,7 @@ static const struct number {
     {"--types", offsetof(options_t, types), CROWD_TYPES_MAX},
     {"--heartbeats", offsetof(options_t, heartbeats), 1000000},
     {"--outstanding", offsetof(options_t, outstanding), 1000000},
+    {"--pairs", offsetof(options_t, pairs), 1000},
     {"--spin", offsetof(options_t, spin), 1000000},
 };
 
@@ -347,7 +358,8 @@ usage(void)
         "           switch:  --against raw|nats; --alone\n"
         "           fanout:  --against nats, --nodes N\n"
         "           request: --against raw|nats, --outstanding N, "
-        "--spin US; --local; --mode method|threads:N|processes:N|fresh[:N]\n"
+        "--pairs N, --spin US; --local; --mode "
+        "method|threads:N|processes:N|fresh[:N]\n"
         "           tunnel:  --open N, --stopped SECONDS\n"
         "       edri bench latency local|switch|fanout|request "
         "[--size BYTES] [--load PERCENT] [--seconds N] [--stall MS] [--json]\n"

@@ -178,6 +178,10 @@ typedef struct ask {
 } ask_t;
 void bench_request(const ask_t *ask, result_t *result);
 
+// bench_pairs measures as many nodes that ask as many others, one request at a time each;
+// the baseline are the same whose threads may not huddle.
+void bench_pairs(unsigned pairs, size_t size, uint64_t count, result_t *result);
+
 // bench_mode_read reads "method", "threads:N", "processes:N" or "fresh[:N]".
 bool bench_mode_read(const char *text, edri_workers_t *workers);
 

@@ -41,7 +41,9 @@ respond(void *arg)
 {
     responder_t *self = arg;
     edri_node_t *node = edri_node_new(0, NULL);
-    (void)edri_node_set(node, "node.name", "responder");
+    char name[32]; // there may be several
+    (void)snprintf(name, sizeof name, "responder-%d", (int)getpid());
+    (void)edri_node_set(node, "node.name", name);
     (void)edri_node_set(node, "node.switch", self->endpoint);
     edri_manager_t *manager = edri_node_manager(node, "echo");
     (void)edri_manager_set_state(manager, self->stall, NULL);
