@@ -5,7 +5,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,20 +14,6 @@
 #include "edri/log.h"
 
 // ----- one thread
-
-// everywhere says whether a thread may run on every processor that there is.
-static bool
-everywhere(const cpu_set_t *its)
-{
-    static atomic_int
-        all; // 0: nobody has asked; one answer is as good as another
-    int count = atomic_load_explicit(&all, memory_order_relaxed);
-    if (count == 0) {
-        count = (int)sysconf(_SC_NPROCESSORS_ONLN);
-        atomic_store_explicit(&all, count, memory_order_relaxed);
-    }
-    return CPU_COUNT(its) >= count;
-}
 
 // keep keeps a thread on a processor; 0: the caller.  Returns false when it may not run
 // there, or nowhere else.
@@ -50,6 +35,20 @@ keep(affinity_stay_t *self, pid_t thread, int cpu)
     return self->cpu >= 0;
 }
 
+// widen lets a thread run where it may, which is 'its'.  The kernel takes what was asked
+// for as a wish for as long as the thread lives, whatever cpuset it gets later: as a rule
+// the wish is everything.
+static bool
+widen(pid_t thread, const cpu_set_t *its)
+{
+    cpu_set_t all;
+    memset(&all, 0xff, sizeof all);
+    return (sched_setaffinity(thread, sizeof all, &all) == 0 &&
+               sched_getaffinity(thread, sizeof all, &all) == 0 &&
+               CPU_EQUAL(&all, its)) ||
+           sched_setaffinity(thread, sizeof *its, its) == 0;
+}
+
 // release lets it go.  Returns false when somebody else has done so meanwhile.
 static bool
 release(affinity_stay_t *self, pid_t thread)
@@ -63,16 +62,8 @@ release(affinity_stay_t *self, pid_t thread)
     if (sched_getaffinity(thread, sizeof now, &now) != 0) {
         return false;
     }
-    if (!CPU_ISSET(cpu, &now) || CPU_COUNT(&now) != 1) {
-        // The kernel may still know what we asked for, for when that processor comes
-        // back into its cpuset: now it forgets.
-        (void)sched_setaffinity(thread, sizeof now, &now);
-        return false;
-    }
-    if (everywhere(&self->before)) { // processors that come later are its, too
-        memset(&self->before, 0xff, sizeof self->before);
-    }
-    return sched_setaffinity(thread, sizeof self->before, &self->before) == 0;
+    bool ours = CPU_ISSET(cpu, &now) && CPU_COUNT(&now) == 1;
+    return widen(thread, ours ? &self->before : &now) && ours;
 }
 
 void
@@ -106,7 +97,6 @@ affinity_init(affinity_t *self)
 {
     *self = (affinity_t){.count = 0};
     huddle_init(&self->huddle);
-    memset(&self->allowed, 0xff, sizeof self->allowed);
 }
 
 void
@@ -136,16 +126,13 @@ read_turns(int fd, huddle_seen_t *seen)
     return turns > 0;
 }
 
-// allow takes note of where a thread may run.  Returns false if that leaves no choice.
+// has_choice says whether a thread may run on several processors.
 static bool
-allow(affinity_t *self, pid_t thread)
+has_choice(pid_t thread)
 {
     cpu_set_t its;
-    if (sched_getaffinity(thread, sizeof its, &its) != 0) {
-        return false;
-    }
-    CPU_AND(&self->allowed, &self->allowed, &its);
-    return CPU_COUNT(&self->allowed) > 1;
+    return sched_getaffinity(thread, sizeof its, &its) == 0 &&
+           CPU_COUNT(&its) > 1;
 }
 
 static void
@@ -154,7 +141,7 @@ add(affinity_t *self, pid_t thread, bool kept)
     char path[64];
     huddle_seen_t seen = {0};
     if (self->off || self->count == AFFINITY_THREADS ||
-        (kept && !allow(self, thread))) {
+        (kept && !has_choice(thread))) {
         self->off = true;
         return;
     }
@@ -233,11 +220,12 @@ affinity_count(affinity_t *self, pid_t thread)
 }
 
 bool
-affinity_counts(const affinity_t *self)
+affinity_counts(const affinity_t *self, pid_t thread)
 {
     bool any = false;
     for (unsigned i = 0; i < self->count; i++) {
-        any = any || !self->threads[i].kept;
+        any = any || (!self->threads[i].kept &&
+                         (thread == 0 || self->threads[i].id == thread));
     }
     return any;
 }
@@ -271,23 +259,37 @@ scatter(affinity_t *self)
         self->off ? " reason=\"another sets where they run\"" : "");
 }
 
-// gather keeps them on a processor.
+// gather keeps them on a processor, if all may run there.
 static void
 gather(affinity_t *self, int cpu)
 {
-    for (unsigned i = 0; i < self->count && !self->off; i++) {
-        self->off = self->threads[i].kept &&
-                    !keep(&self->threads[i].stay, self->threads[i].id, cpu);
+    bool fine = true;
+    for (unsigned i = 0; i < self->count && fine; i++) {
+        fine = !self->threads[i].kept ||
+               keep(&self->threads[i].stay, self->threads[i].id, cpu);
+    }
+    if (!fine) {
+        affinity_end(self);
+        return;
     }
     edri_log_debug("HUDDLE", "cpu=%d", cpu);
-    if (self->off) {
-        affinity_end(self);
+}
+
+// count_turns counts what all have done.  Returns false when one of them has ended.
+static bool
+count_turns(const affinity_t *self, huddle_seen_t *seen)
+{
+    bool fine = true;
+    for (unsigned i = 0; i < self->count; i++) {
+        fine = read_turns(self->threads[i].stat_fd, seen) && fine;
     }
+    return fine;
 }
 
 void
 affinity_look(affinity_t *self, int cpu, int64_t now_ms)
 {
+    huddle_seen_t seen = {.free = cpu == AFFINITY_HERE};
     self->looked_ms = now_ms;
     if (self->wanted[0] != '\0') {
         add_wanted(self);
@@ -295,13 +297,11 @@ affinity_look(affinity_t *self, int cpu, int64_t now_ms)
     if (self->off) {
         return;
     }
-    huddle_seen_t seen = {.free = cpu == AFFINITY_HERE};
-    for (unsigned i = 0; i < self->count; i++) {
-        (void)read_turns(self->threads[i].stat_fd, &seen);
+    if (!count_turns(self, &seen)) {
+        affinity_uncount(self);
+        return;
     }
-    cpu = seen.free ? sched_getcpu() : cpu;
-    bool may = cpu >= 0 && cpu < CPU_SETSIZE && CPU_ISSET(cpu, &self->allowed);
-    seen.cpu = may ? cpu : -1;
+    seen.cpu = seen.free ? sched_getcpu() : cpu;
     int before = self->huddle.cpu;
     if (huddle_look(&self->huddle, &seen, now_ms) == before) {
         return;

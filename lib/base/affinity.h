@@ -37,8 +37,7 @@ typedef struct affinity {
         affinity_stay_t stay;
     } threads[AFFINITY_THREADS];
     unsigned count;
-    char wanted[16];   // a thread of this name is to be added; "": none
-    cpu_set_t allowed; // where all that are kept may run
+    char wanted[16]; // a thread of this name is to be added; "": none
     int64_t looked_ms;
     bool off; // it cannot be done
 } affinity_t;
@@ -56,9 +55,9 @@ void affinity_add(affinity_t *self, pid_t thread);
 void affinity_want(affinity_t *self, const char *name);
 void affinity_count(affinity_t *self, pid_t thread);
 
-// affinity_counts says whether a thread is only counted; affinity_uncount forgets those,
-// and lets all go.
-bool affinity_counts(const affinity_t *self);
+// affinity_counts says whether a thread is only counted (0: any); affinity_uncount forgets
+// those, and lets all go.
+bool affinity_counts(const affinity_t *self, pid_t thread);
 void affinity_uncount(affinity_t *self);
 
 // affinity_due says whether it is time for a look.

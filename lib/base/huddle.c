@@ -14,13 +14,13 @@ let_go(huddle_t *self)
 {
     self->cpu = -1;
     self->calm = self->moved = 0;
-    self->debt_ns = 0;
 }
 
 void
 huddle_end(huddle_t *self)
 {
     let_go(self);
+    self->debt_ns = 0;
     self->last_ms = 0;
 }
 
@@ -28,10 +28,11 @@ huddle_end(huddle_t *self)
 static void
 leave_alone(huddle_t *self, int64_t now_ms)
 {
-    bool lasted = now_ms - self->since_ms >= 10 * self->pause_ms;
+    bool lasted = now_ms - self->until_ms >= 10 * self->pause_ms;
     int64_t pause = lasted ? HUDDLE_PAUSE_MS : 2 * self->pause_ms;
     self->pause_ms = pause < HUDDLE_PAUSE_MAX_MS ? pause : HUDDLE_PAUSE_MAX_MS;
     self->until_ms = now_ms + self->pause_ms;
+    self->debt_ns = 0;
     let_go(self);
 }
 
@@ -60,7 +61,6 @@ meet(huddle_t *self, bool gains, int cpu, int64_t now_ms)
     self->calm = cpu == self->last.cpu ? self->calm + 1 : 1;
     if (self->calm >= HUDDLE_CALM && now_ms >= self->until_ms) {
         self->cpu = cpu;
-        self->since_ms = now_ms;
     }
 }
 

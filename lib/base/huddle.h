@@ -43,8 +43,8 @@
 #define HUDDLE_TURN_NS 20000
 #define HUDDLE_DEBT_NS 10000000
 
-// How long they are left alone then: doubled each time, unless they had huddled for ten
-// times as long before.
+// How long they are left alone then: doubled each time, unless the last time is ten times
+// as long ago.
 #define HUDDLE_PAUSE_MS     1000
 #define HUDDLE_PAUSE_MAX_MS 64000
 
@@ -63,11 +63,10 @@ typedef struct huddle_seen {
 typedef struct huddle {
     int cpu; // where they stay; -1: wherever the kernel likes
     huddle_seen_t last;
-    int64_t last_ms; // 0: it has not looked yet
-    int64_t since_ms;
+    int64_t last_ms;  // 0: it has not looked yet
     int64_t until_ms; // they are left alone
     int64_t pause_ms; // for how long, the last time
-    int64_t debt_ns;
+    int64_t debt_ns;  // never less than 0
     unsigned calm;
     unsigned moved;
 } huddle_t;

@@ -89,10 +89,11 @@ listen_tend(router_t *router, bool by_lookout)
         atomic_load_explicit(&self->who, memory_order_relaxed) == NULL) {
         return;
     }
-    if (by_lookout && !affinity_counts(&self->affinity)) {
+    if (by_lookout && !affinity_counts(&self->affinity, gettid())) {
+        affinity_uncount(&self->affinity);
         affinity_count(&self->affinity, gettid());
     }
-    if (affinity_counts(&self->affinity)) {
+    if (affinity_counts(&self->affinity, 0)) {
         affinity_look(
             &self->affinity, affinity_incoming(self->heard_fd), router->now_ms);
     }

@@ -168,6 +168,33 @@ Test(huddle, rare_waits_end_it_when_they_cost_more_than_it_saves)
     cr_expect_eq(wait_until_let_go(&self, 2000), 1, "40 ms: at once");
 }
 
+Test(huddle, debts_outlast_a_burst)
+{
+    world_t self = world();
+    int bursts = 0;
+    do {
+        cr_assert_lt(bursts++, 10);
+        (void)looks_until(&self);
+        (void)look(&self, 7, 200, 1); // much to do, and 3.6 ms too much waiting
+    } while (self.huddle.until_ms <= self.now_ms);
+    cr_expect_eq(bursts, 3);
+}
+
+Test(huddle, pauses_are_short_again_after_a_while)
+{
+    world_t self = world();
+    for (int i = 0; i < 10; i++) {
+        for (int j = 0; j < 1000;
+             j++) { // ten seconds, none of them in one piece
+            (void)looks_until(&self);
+            (void)look(&self, 7, 5, 1);
+        }
+        (void)looks_until(&self);
+        (void)wait_until_let_go(&self, 60);
+        cr_expect_eq(self.huddle.pause_ms, HUDDLE_PAUSE_MS);
+    }
+}
+
 Test(huddle, no_turns_say_nothing)
 {
     world_t self = world();
@@ -461,14 +488,16 @@ Test(affinity, one_may_only_be_counted)
     begin(&other);
     affinity_init(&self);
     affinity_want(&self, "huddle-other");
-    cr_expect_not(affinity_counts(&self));
+    cr_expect_not(affinity_counts(&self, 0));
     affinity_count(&self, gettid());
-    cr_expect(affinity_counts(&self));
+    cr_expect(affinity_counts(&self, 0));
+    cr_expect(affinity_counts(&self, gettid()));
+    cr_expect_not(affinity_counts(&self, other.id));
     (void)huddle(&self, &other, cpu, 1000);
     cr_expect(is_kept(other.id, cpu));
     cr_expect(is_free(0, all));
     affinity_uncount(&self);
-    cr_expect_not(affinity_counts(&self));
+    cr_expect_not(affinity_counts(&self, 0));
     cr_expect(is_free(other.id, all));
     cr_expect_eq(affinity_cpu(&self), -1);
     affinity_count(&self, gettid()); // and again
