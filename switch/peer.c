@@ -183,6 +183,13 @@ compare_lists(const hub_t *hub, const peer_t *peer)
     return NULL;
 }
 
+// next_beat is when a node gets a heartbeat if its own do not ask for one before.
+static int64_t
+next_beat(const hub_t *hub)
+{
+    return hub->now_ms + hub->heartbeat_ms * 5 / 4;
+}
+
 static void
 welcome(hub_t *hub, peer_t *peer)
 {
@@ -199,7 +206,7 @@ welcome(hub_t *hub, peer_t *peer)
     word.heartbeat_ms = (uint32_t)hub->heartbeat_ms;
     word.session = peer->session;
     word.version = 1;
-    peer->beat_ms = hub->now_ms + hub->heartbeat_ms;
+    peer->beat_ms = next_beat(hub);
     control_t control = EDRI__LINK__CONTROL__INIT;
     control.word_case = EDRI__LINK__CONTROL__WORD_WELCOME;
     control.welcome = &word;
@@ -266,6 +273,9 @@ probe(hub_t *hub, peer_t *holder, peer_t *claims)
     claims->probing = holder->session;
     claims->until_ms = hub->now_ms + PROBE_MS;
     peer_say(hub, holder, &control);
+    if (holder->state == PEER_CLOSED) { // as that has shown
+        claims->until_ms = hub->now_ms;
+    }
 }
 
 // replace ends the holder of a name that did not answer.
@@ -418,8 +428,7 @@ peer_beat(hub_t *hub, peer_t *peer)
     Edri__Link__Heartbeat word = EDRI__LINK__HEARTBEAT__INIT;
     word.settled = hub->settled;
     word.echo = peer->beat;
-    // What answers a heartbeat counts as one: as a rule no other is needed.
-    peer->beat_ms = hub->now_ms + hub->heartbeat_ms * 5 / 4;
+    peer->beat_ms = next_beat(hub);
     control_t control = EDRI__LINK__CONTROL__INIT;
     control.word_case = EDRI__LINK__CONTROL__WORD_HEARTBEAT;
     control.heartbeat = &word;

@@ -21,7 +21,8 @@ const setting_row_t switch_rows[] = {
         "Whether the switch's threads share a processor while there is little "
         "to do, so that no other has to wake for it. Not with switch.spin."},
     {"link.heartbeat", SETTING_DURATION, "1s", 10, 60000, "ms",
-        "Between two heartbeats to each node."},
+        "A node gets a heartbeat in answer to each of its own, and otherwise "
+        "when five quarters of this have passed since the last."},
     {"gone.closed", SETTING_DURATION, "6s", 10, 3600000, "ms",
         "How long a node whose connection closed is waited for."},
     {"gone.silent", SETTING_DURATION, "30s", 30, 3600000, "ms",

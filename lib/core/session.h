@@ -66,8 +66,8 @@ void session_heard(session_t *self, int64_t now_ms);
 // session_echo: the peer has heard our heartbeat of that number.
 void session_echo(session_t *self, uint64_t number);
 
-// session_welcome: WELCOME came; the peer sends its heartbeats, which say what it
-// has heard, every peer_beat_ms.  Returns true when that opens the session,
+// session_welcome: WELCOME came; the peer answers our heartbeats with its own, which say
+// what it has heard, and expects one every peer_beat_ms.  Returns true when that opens the session,
 // false when it was open or down (the message is then ignored).
 bool session_welcome(session_t *self, int64_t peer_beat_ms, int64_t now_ms);
 

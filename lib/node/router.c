@@ -133,7 +133,7 @@ time_to_wait(router_t *self)
 }
 
 static void
-note_time(router_t *self, long waited_for)
+note_time(router_t *self, long waited_for, bool timed_out)
 {
     int64_t now = clock_ms();
     int64_t late = now - self->slept_ms - (waited_for > 0 ? waited_for : 0);
@@ -144,8 +144,8 @@ note_time(router_t *self, long waited_for)
             session_shift(&self->links[i].session, late);
         }
     }
-    // Sooner when it is awake anyway: as a rule for a heartbeat.
-    if (now >= self->expire_ms - TICK_MS / 2) {
+    // Sooner when the time wakes it anyway: as a rule for a heartbeat.
+    if (now >= self->expire_ms - (timed_out ? TICK_MS / 2 : 0)) {
         asked_expire(self);
         remotes_tick(self);
         routes_tick(self);
@@ -245,7 +245,8 @@ step(router_t *self, bool may_wait)
         .spin_us = listen->on ? 0 : self->node->limits.spin_us,
         .helm = helm};
     self->lately = 0;
-    if (ears_poll(ears, items, count, &nap) < 0 && zmq_errno() != EINTR) {
+    int found = ears_poll(ears, items, count, &nap);
+    if (found < 0 && zmq_errno() != EINTR) {
         edri_log_error(
             "ROUTER-POLL", "error=\"%s\"", zmq_strerror(zmq_errno()));
         return false;
@@ -253,7 +254,7 @@ step(router_t *self, bool may_wait)
     if (items[WAKE].revents != 0) {
         helm_woken(helm);
     }
-    note_time(self, wait);
+    note_time(self, wait, found == 0);
     if (items[TIMER].revents != 0) {
         listen_rang(self);
     }

@@ -80,6 +80,58 @@ Test(switch, example)
     stop_switch(&hub);
 }
 
+// beat says a heartbeat and counts the switch's until the one that answers it.
+static unsigned
+beat(raw_t *raw, uint64_t number)
+{
+    Edri__Link__Heartbeat heartbeat = EDRI__LINK__HEARTBEAT__INIT;
+    control_t word = EDRI__LINK__CONTROL__INIT;
+    received_t got = {0};
+    unsigned count = 0;
+    uint64_t echo = 0;
+    heartbeat.number = number;
+    word.word_case = EDRI__LINK__CONTROL__WORD_HEARTBEAT;
+    word.heartbeat = &heartbeat;
+    raw_say(raw, &word);
+    while (echo != number) {
+        const control_t *answer = RAW_AWAIT(raw, &got, HEARTBEAT);
+        cr_assert_not_null(answer);
+        echo = answer->heartbeat->echo;
+        count++;
+    }
+    head_free(&got.head);
+    return count;
+}
+
+Test(switch, a_heartbeat_is_answered_and_needs_no_other)
+{
+    hub_t hub = start_switch(); // 50 ms between two of its own
+    received_t got = {0};
+    raw_t raw = join(&hub, "one", 1001);
+    int64_t begin_ms = clock_ms();
+    int64_t last_ms = begin_ms;
+    unsigned answers = 0;
+    unsigned extra = 1; // when the switch has settled
+    uint64_t number = 0;
+    while (clock_ms() < begin_ms + 1000) {
+        answers += beat(&raw, ++number);
+        int64_t now_ms = clock_ms();
+        extra += now_ms > last_ms + 40; // it may have felt alone
+        last_ms = now_ms;
+    }
+    cr_expect_leq(answers, number + extra);
+    // Silence is not answered, but not left alone either.
+    const control_t *word = NULL;
+    for (int i = 0; i < 3; i++) {
+        word = RAW_AWAIT(&raw, &got, HEARTBEAT);
+        cr_assert_not_null(word);
+        cr_expect_eq(word->heartbeat->echo, number);
+    }
+    head_free(&got.head);
+    raw_close(&raw);
+    stop_switch(&hub);
+}
+
 Test(switch, who_comes_before_hello)
 {
     hub_t hub = start_switch();
