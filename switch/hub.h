@@ -143,7 +143,7 @@ peer_t *peer_of_session(hub_t *hub, uint64_t session);
 void peer_hello(hub_t *hub, const uint8_t *routing, size_t size,
     const Edri__Link__Hello *hello);
 
-// peer_alive: the holder of a probed name has answered.
+// peer_alive: the holder of a probed name has answered, or come back.
 void peer_alive(hub_t *hub, const peer_t *holder);
 
 // peer_bye ends a life on purpose; peer_refuse ends a session that broke the

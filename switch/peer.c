@@ -224,6 +224,7 @@ welcome(hub_t *hub, peer_t *peer)
 static void
 take_over(hub_t *hub, peer_t *old, peer_t *peer)
 {
+    peer_alive(hub, old);
     directory_move(hub->directory, old->session, peer->session);
     catalog_move(hub->catalog, old->session, peer->session);
     free_peer(hub, old);
@@ -273,9 +274,6 @@ probe(hub_t *hub, peer_t *holder, peer_t *claims)
     claims->probing = holder->session;
     claims->until_ms = hub->now_ms + PROBE_MS;
     peer_say(hub, holder, &control);
-    if (holder->state == PEER_CLOSED) { // as that has shown
-        claims->until_ms = hub->now_ms;
-    }
 }
 
 // replace ends the holder of a name that did not answer.
@@ -441,16 +439,19 @@ tick_peer(hub_t *hub, peer_t *peer, bool all)
 {
     int64_t silent = settings_int(hub->settings, "gone.silent");
     switch (peer->state) {
-    case PEER_CLAIMS:
-        if (hub->now_ms >= peer->until_ms) {
-            peer_t *holder = peer_of_session(hub, peer->probing);
-            if (holder != NULL) {
-                replace(hub, holder, peer);
-            } else {
-                welcome(hub, peer);
-            }
+    case PEER_CLAIMS: {
+        peer_t *holder = peer_of_session(hub, peer->probing);
+        bool closed = holder != NULL && holder->state == PEER_CLOSED;
+        if (!closed && hub->now_ms < peer->until_ms) {
+            break;
+        }
+        if (holder != NULL) {
+            replace(hub, holder, peer);
+        } else {
+            welcome(hub, peer);
         }
         break;
+    }
     case PEER_UP:
         if (hub->now_ms >= peer->heard_ms + silent) {
             end_life(hub, peer, EDRI_NODE_DIED, "silent");

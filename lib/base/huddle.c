@@ -64,29 +64,38 @@ meet(huddle_t *self, bool gains, int cpu, int64_t now_ms)
     }
 }
 
-int
-huddle_look(huddle_t *self, const huddle_seen_t *seen, int64_t now_ms)
+// judge compares what was seen with the last look.  Returns false when that says nothing.
+static bool
+judge(huddle_t *self, const huddle_seen_t *seen, int cpu, int64_t now_ms)
 {
     uint64_t passed_ns = (uint64_t)(now_ms - self->last_ms) * 1000000;
     uint64_t ran_ns = (seen->ran_ns - self->last.ran_ns) * 100;
     uint64_t turns = seen->turns - self->last.turns;
     int64_t waited_ns = (int64_t)(seen->waited_ns - self->last.waited_ns);
-    bool met = self->cpu >= 0 || self->calm > 0;
-    int cpu = seen->free && met ? self->last.cpu : seen->cpu;
-    if (self->last_ms != 0 && turns < (self->cpu >= 0 ? 1 : HUDDLE_TURNS)) {
-        return self->cpu; // nothing to learn from
+    if (turns < (self->cpu >= 0 ? 1 : HUDDLE_TURNS)) {
+        return false;
     }
-    if (self->last_ms != 0 && self->cpu >= 0) {
+    if (self->cpu >= 0) {
         stay(self, ran_ns > passed_ns * HUDDLE_MUCH,
             waited_ns - (int64_t)turns * HUDDLE_TURN_NS, cpu, now_ms);
-    } else if (self->last_ms != 0) {
+    } else {
         meet(self,
             ran_ns < passed_ns * HUDDLE_LITTLE &&
                 waited_ns < (int64_t)turns * HUDDLE_MEET_NS,
             cpu, now_ms);
     }
-    self->last = *seen;
-    self->last.cpu = cpu;
-    self->last_ms = now_ms;
+    return true;
+}
+
+int
+huddle_look(huddle_t *self, const huddle_seen_t *seen, int64_t now_ms)
+{
+    bool met = self->cpu >= 0 || self->calm > 0;
+    int cpu = seen->free && met ? self->last.cpu : seen->cpu;
+    if (self->last_ms == 0 || judge(self, seen, cpu, now_ms)) {
+        self->last = *seen;
+        self->last.cpu = cpu;
+        self->last_ms = now_ms;
+    }
     return self->cpu;
 }

@@ -273,6 +273,46 @@ Test(switch, a_name_whose_holder_is_dead_is_taken_over)
 }
 
 // Two newcomers with the name of one live holder: both are refused.
+Test(switch, a_holder_that_comes_back_keeps_its_name)
+{
+    hub_t hub = start_switch();
+    received_t got = {0};
+    raw_t first = join(&hub, "same", 1001);
+    raw_t second = raw_open(hub.endpoint);
+    raw_hello(&second, "same", 1002, false);
+    cr_expect_not_null(RAW_AWAIT(&first, &got, PROBE)); // lost on its way, say
+    raw_t again = raw_open(hub.endpoint);
+    raw_hello_with(&again, "same", 1001, 2, NULL);
+    cr_expect_not_null(RAW_AWAIT(&again, &got, WELCOME));
+    refused(&second, EDRI_EXISTS, "another live node has the name same");
+    head_free(&got.head);
+    raw_close(&first);
+    raw_close(&second);
+    raw_close(&again);
+    stop_switch(&hub);
+}
+
+Test(switch, a_name_whose_holder_has_closed_is_free_at_once)
+{
+    hub_t hub = start_switch();
+    received_t got = {0};
+    bool soon = false; // than a probe waits: 1 s
+    for (int i = 0; i < 5 && !soon; i++) {
+        raw_t first = join(&hub, "same", 1001 + (uint64_t)i * 2);
+        raw_close(&first);
+        raw_t second = raw_open(hub.endpoint);
+        int64_t begin_ms = clock_ms();
+        raw_hello(&second, "same", 1002 + (uint64_t)i * 2, false);
+        cr_assert_not_null(RAW_AWAIT(&second, &got, WELCOME));
+        soon = clock_ms() < begin_ms + 800;
+        raw_simple(&second, EDRI__LINK__CONTROL__WORD_BYE);
+        raw_close(&second);
+    }
+    cr_expect(soon);
+    head_free(&got.head);
+    stop_switch(&hub);
+}
+
 Test(switch, two_claims_of_one_name_are_judged_alike)
 {
     hub_t hub = start_switch();

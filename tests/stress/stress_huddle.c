@@ -7,7 +7,7 @@
 // It sees that libzmq's threads of both nodes and the threads of the switch do so while
 // little is asked, and no longer while much is; that no handler and no asker ever runs
 // where it may not run anywhere, as whatever they start would be kept there, too; and
-// that none does so where node.huddle and switch.huddle say no.
+// that none does so where node.huddle and switch.huddle say no, or threads spin.
 
 #include <dirent.h>
 #include <netinet/in.h>
@@ -57,12 +57,11 @@ on_job(edri_task_t *task, const Work__Job *job, Work__Result *result)
 }
 
 static edri_node_t *
-start_node(const char *name, const char *huddles, bool handles)
+start_node(const char *name, bool handles)
 {
     edri_node_t *node = edri_node_new(0, NULL);
     (void)edri_node_set(node, "node.name", name);
     (void)edri_node_set(node, "node.switch", endpoint);
-    (void)edri_node_set(node, "node.huddle", huddles);
     (void)edri_node_set(node, "node.start_timeout", "60s");
     if (handles) {
         work_job_handle(edri_node_manager(node, "upper"), on_job, EDRI_METHOD);
@@ -197,14 +196,15 @@ little_then_much(edri_port_t *port, looked_t *looked)
         (long long)(clock_ms() - begin_ms));
 }
 
+// run lets them ask; the settings that stand in the environment say whether they may
+// huddle.
 static void
-run(const char *huddles)
+run(bool may)
 {
     looked_t looked = {0};
-    bool may = strcmp(huddles, "yes") == 0;
     start_switch();
-    edri_node_t *here = start_node("here", huddles, false);
-    edri_node_t *there = start_node("there", huddles, true);
+    edri_node_t *here = start_node("here", false);
+    edri_node_t *there = start_node("there", true);
     edri_port_t *port = edri_node_port(here);
     ask(port, 1, 0);
     add_threads(&looked, getpid(), "ZMQbg/IO/0");
@@ -267,8 +267,14 @@ main(int argc, char **argv)
         printf("skipped: one processor only, or the kernel counts no turns\n");
         return 77;
     }
-    run("yes");
-    check(setenv("EDRI_SWITCH_HUDDLE", "no", 1) == 0, "setenv");
-    run("no");
+    run(true);
+    (void)setenv("EDRI_SWITCH_HUDDLE", "no", 1);
+    (void)setenv("EDRI_NODE_HUDDLE", "no", 1);
+    run(false);
+    (void)unsetenv("EDRI_SWITCH_HUDDLE");
+    (void)unsetenv("EDRI_NODE_HUDDLE");
+    (void)setenv("EDRI_SWITCH_SPIN", "50", 1);
+    (void)setenv("EDRI_NODE_SPIN", "50", 1);
+    run(false); // who spins would keep others from the processor that they share
     return 0;
 }
